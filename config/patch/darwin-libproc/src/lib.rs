@@ -1,0 +1,1 @@
+//! Empty: psutil uses this crate on macOS only.
