@@ -1,1 +1,3 @@
-fn main(){}
+//! The commands.
+
+fn main() {}
