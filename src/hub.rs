@@ -184,7 +184,10 @@ mod tests {
     fn nobody_watches_once_every_watcher_is_gone() {
         let hub = Hub::new();
         let watch = hub.watch(Codec::Vp8);
-        assert_eq!((hub.watchers(Codec::Vp8), hub.watchers(Codec::H264)), (1, 0));
+        assert_eq!(
+            (hub.watchers(Codec::Vp8), hub.watchers(Codec::H264)),
+            (1, 0)
+        );
         drop(watch);
         assert!(!hub.watched());
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ringbuf::HeapRb;
-use ringbuf::traits::{Consumer, Observer, RingBuffer};
+use ringbuf::traits::Observer;
 
 /// Creates a ring that holds at most `depth` items.
 ///
