@@ -3,8 +3,10 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod avatar;
 pub mod hub;
 pub mod media;
+pub mod model;
 pub mod pool;
 pub mod ring;
 pub mod stage;

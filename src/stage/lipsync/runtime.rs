@@ -1,0 +1,101 @@
+//! ONNX Runtime: a shared library, loaded once a process.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use ort::environment::Environment;
+
+use super::{Config, Error};
+
+/// The loaded library. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Runtime {
+    pub(super) environment: Environment,
+    pub(super) threads: usize,
+}
+
+/// One environment a process, ever: ONNX Runtime can't make a second one.
+static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
+
+impl Runtime {
+    /// Loads the library, or takes the one that was loaded before.
+    ///
+    /// # Errors
+    ///
+    /// When there is no library, or it is too old or damaged.
+    pub fn load(config: &Config) -> Result<Self, Error> {
+        let threads = config.threads.max(1);
+        let mut loaded = ENVIRONMENT
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(environment) = &*loaded {
+            let environment = environment.clone();
+            return Ok(Self {
+                environment,
+                threads,
+            });
+        }
+        let path = library(config)?;
+        let broken = |problem: String| Error::Runtime {
+            path: path.clone(),
+            problem,
+        };
+        let environment = ort::init_from(&path)
+            .map_err(|e| broken(e.to_string()))?
+            .with_name("mouthpiece")
+            .with_telemetry(false)
+            .build()
+            .map_err(|e| broken(e.to_string()))?;
+        *loaded = Some(environment.clone());
+        Ok(Self {
+            environment,
+            threads,
+        })
+    }
+}
+
+/// Where the library is: as configured, else beside the program and its build,
+/// else where the system keeps libraries.
+///
+/// # Errors
+///
+/// When it is nowhere.
+pub fn library(config: &Config) -> Result<PathBuf, Error> {
+    if !config.runtime.is_empty() {
+        let path = PathBuf::from(&config.runtime);
+        return path
+            .exists()
+            .then_some(path)
+            .ok_or_else(|| Error::NoRuntime {
+                looked: config.runtime.clone(),
+            });
+    }
+    let mut folders = Vec::new();
+    if let Ok(program) = std::env::current_exe() {
+        // target/release/mouthpiece and target/release/deps/test-…
+        for folder in program.ancestors().skip(1).take(3) {
+            folders.push(folder.join("onnxruntime"));
+        }
+    }
+    folders.extend(["/usr/local/lib", "/usr/lib"].map(PathBuf::from));
+    if let Some(found) = folders.iter().find_map(|folder| library_in(folder)) {
+        return Ok(found);
+    }
+    let looked: Vec<_> = folders.iter().map(|f| f.display().to_string()).collect();
+    Err(Error::NoRuntime {
+        looked: looked.join(", "),
+    })
+}
+
+fn library_in(folder: &Path) -> Option<PathBuf> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with("libonnxruntime.so"))
+        })
+        .collect();
+    found.sort();
+    found.pop()
+}
