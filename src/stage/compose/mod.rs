@@ -136,9 +136,19 @@ impl Compositor {
             return Ok(());
         }
         match self.returns {
-            Returns::Residual => self.difference(reference, out, weight.min(1.0)),
+            Returns::Residual => self.difference(reference, out),
             Returns::Face => self.painted(reference, out),
         }
+        self.repeat(i420, face, weight)
+    }
+
+    /// Draws the same mouth as last time, for when the model failed.
+    ///
+    /// # Errors
+    ///
+    /// When OpenCV fails, which would be a bug.
+    pub fn repeat(&mut self, i420: &mut [u8], face: Face, weight: f32) -> Result<(), Error> {
+        let weight = weight.clamp(0.0, 1.0);
         let place = self.place(face);
         let size = self.size;
         for (n, plane) in size.planes_mut(i420).into_iter().enumerate() {
@@ -166,7 +176,7 @@ impl Compositor {
                         let row = &mut row[region.left..][..region.width];
                         for (pixel, difference) in row.iter_mut().zip(drawn) {
                             // Adding a half and cutting rounds; `as` holds it in 0..=255.
-                            *pixel = (f32::from(*pixel) + difference + 0.5) as u8;
+                            *pixel = (f32::from(*pixel) + difference * weight + 0.5) as u8;
                         }
                     }
                 }
@@ -175,7 +185,7 @@ impl Compositor {
                     for ((row, drawn), mask) in rows.zip(mask.chunks_exact(region.width)) {
                         let row = &mut row[region.left..][..region.width];
                         for ((pixel, drawn), mask) in row.iter_mut().zip(drawn).zip(mask) {
-                            let share = (mask * weight).clamp(0.0, 1.0);
+                            let share = mask.clamp(0.0, 1.0) * weight;
                             let old = f32::from(*pixel);
                             *pixel = (old + (drawn - old) * share + 0.5) as u8;
                         }
@@ -215,14 +225,14 @@ impl Compositor {
     }
 
     /// What the model changed, faded towards the edit's border.
-    fn difference(&mut self, reference: &[f32], out: &[f32], weight: f32) {
+    fn difference(&mut self, reference: &[f32], out: &[f32]) {
         let (side, mask) = (self.side, &self.mask);
         yuv_from_planes(self.edit, side, self.order, &mut self.drawn, |plane, at| {
             out[plane * side * side + at] - reference[plane * side * side + at]
         });
         for plane in &mut self.drawn {
             for (value, mask) in plane.iter_mut().zip(mask) {
-                *value *= mask * weight;
+                *value *= mask;
             }
         }
     }

@@ -1,0 +1,115 @@
+//! The memory budget: how full it is, and who holds what.
+
+use serde::{Deserialize, Serialize};
+
+/// Section `[memory]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Resident memory that the process may take, in megabytes of 2^20 bytes,
+    /// native memory included.
+    pub budget_mb: u64,
+    /// Decoded pictures of a clip that are kept, in megabytes of 2^20 bytes. With
+    /// 0 every picture is decoded anew.
+    pub clip_cache_mb: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            budget_mb: 512,
+            clip_cache_mb: 64,
+        }
+    }
+}
+
+impl Config {
+    /// The budget in bytes.
+    pub fn budget(&self) -> u64 {
+        self.budget_mb << 20
+    }
+
+    /// The clips' cache in bytes.
+    pub fn clip_cache(&self) -> usize {
+        (self.clip_cache_mb << 20) as usize
+    }
+}
+
+/// How full the budget is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Under 70 %.
+    #[default]
+    Normal,
+    /// From 70 %: memory that the allocator holds for later goes back to the system.
+    Light,
+    /// From 90 %: caches are emptied and idle models unloaded.
+    Hard,
+    /// Over budget: no new session or viewer.
+    Over,
+}
+
+impl Level {
+    /// Every level, for reports.
+    pub const ALL: [Self; 4] = [Self::Normal, Self::Light, Self::Hard, Self::Over];
+
+    /// Where the level begins, in percent of the budget.
+    fn begins(self) -> u64 {
+        match self {
+            Self::Normal => 0,
+            Self::Light => 70,
+            Self::Hard => 90,
+            Self::Over => 100,
+        }
+    }
+
+    /// Its name in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Light => "light",
+            Self::Hard => "hard",
+            Self::Over => "over",
+        }
+    }
+
+    /// The level at `rss` bytes of `budget`, coming from this one. A level ends
+    /// only [`HYSTERESIS`] under where it begins, so that nothing flaps.
+    #[must_use]
+    pub fn next(self, rss: u64, budget: u64) -> Self {
+        let reached = |level: Self| {
+            let slack = if level <= self { HYSTERESIS } else { 0 };
+            rss * 100 >= budget * level.begins().saturating_sub(slack)
+        };
+        Self::ALL
+            .into_iter()
+            .rev()
+            .find(|level| reached(*level))
+            .unwrap_or_default()
+    }
+}
+
+/// Percent of the budget that a level ends under where it begins.
+const HYSTERESIS: u64 = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_begin_where_the_ladder_says() {
+        let at = |percent| Level::Normal.next(percent * 10, 1_000);
+        let levels = [0, 69, 70, 89, 90, 99, 100, 300].map(at);
+        use Level::*;
+        assert_eq!(levels, [Normal, Normal, Light, Light, Hard, Hard, Over, Over]);
+    }
+
+    #[test]
+    fn a_level_holds_until_memory_is_well_below_it() {
+        assert_eq!(Level::Hard.next(860, 1_000), Level::Hard);
+        assert_eq!(Level::Hard.next(849, 1_000), Level::Light);
+        assert_eq!(Level::Light.next(649, 1_000), Level::Normal);
+        assert_eq!(Level::Over.next(960, 1_000), Level::Over);
+    }
+}

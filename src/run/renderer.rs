@@ -1,0 +1,349 @@
+//! The stages of one session in the order of the data, without a clock: sound
+//! goes in by [`Renderer::hear`], and [`Renderer::play`] gives it back with its
+//! picture.
+//!
+//! The model hears ahead of the frame it draws, so sound waits in a line of
+//! [`Renderer::depth`] chunks. Who plays may replace what waits
+//! ([`Renderer::forget`]): pushed speech brings its own future with it and need
+//! not wait.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::avatar::{Avatar, Clip, Face, Picture, Player};
+use crate::media::{AudioChunk, FPS, FRAME_PERIOD, MEL_BANDS, MEL_STEPS, MelWindow, SPEECH_SAMPLES};
+use crate::model::Manifest;
+use crate::pool::{Frame, FramePool};
+use crate::run::library::Library;
+use crate::stage::compose::{self, Compositor};
+use crate::stage::lipsync::{self, Mouth};
+use crate::stage::mel::{Mel, first_column};
+use crate::stage::voice::{self, Ease, Voice};
+use crate::stats::Stats;
+
+/// Failures of the model in a row before it is loaded anew: a second.
+const FAILURES: u32 = FPS;
+
+/// Why a renderer can't be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The picture can't be drawn on.
+    #[error(transparent)]
+    Compose(#[from] compose::Error),
+    /// The model's tensors can't be made.
+    #[error(transparent)]
+    LipSync(#[from] lipsync::Error),
+    /// Voice activity can't be told.
+    #[error(transparent)]
+    Voice(#[from] voice::Error),
+    /// The clip can't be decoded.
+    #[error("cannot decode the avatar's clip: {0}")]
+    Clip(#[from] std::io::Error),
+}
+
+/// What speaks: 0 is the source, anything else a pushed utterance.
+pub type Speaker = u64;
+
+/// The source, as a [`Speaker`].
+pub const SOURCE: Speaker = 0;
+
+/// One chunk on its way to its frame.
+struct Heard {
+    chunk: AudioChunk,
+    speaker: Speaker,
+    voiced: bool,
+}
+
+/// 40 ms of the show.
+pub struct Played {
+    /// The sound.
+    pub chunk: AudioChunk,
+    /// Who speaks it.
+    pub speaker: Speaker,
+    /// The picture. `None` when nobody watches, or no frame was free.
+    pub frame: Option<Frame>,
+}
+
+/// Makes frames from sound.
+pub struct Renderer {
+    hearing: Hearing,
+    drawing: Drawing,
+    stats: Arc<Stats>,
+}
+
+impl Renderer {
+    /// A renderer that idles.
+    ///
+    /// # Errors
+    ///
+    /// When a stage can't be made.
+    pub fn new(
+        avatar: &Avatar,
+        library: &Arc<Library>,
+        voice: &voice::Config,
+        pool: FramePool,
+        stats: &Arc<Stats>,
+        now: Instant,
+    ) -> Result<Self, Error> {
+        let model = &library.bundle().manifest;
+        Ok(Self {
+            hearing: Hearing::new(model, voice)?,
+            drawing: Drawing::new(avatar, library, pool, now)?,
+            stats: Arc::clone(stats),
+        })
+    }
+
+    /// Chunks that wait, so that the model hears far enough ahead: the sound's delay.
+    pub fn depth(&self) -> usize {
+        self.hearing.depth
+    }
+
+    /// Chunks that [`Renderer::play`] still lacks.
+    pub fn lacks(&self) -> usize {
+        (self.hearing.depth + 1).saturating_sub(self.hearing.line.len())
+    }
+
+    /// Takes one more chunk, which will be played after those that wait.
+    pub fn hear(&mut self, chunk: &AudioChunk, speaker: Speaker) {
+        let started = Instant::now();
+        self.hearing.hear(chunk, speaker);
+        self.stats.hear.add(started.elapsed());
+    }
+
+    /// Lets everything go that waits and was not played. Returns whose chunks went.
+    pub fn forget(&mut self) -> impl Iterator<Item = Speaker> {
+        self.hearing.forget()
+    }
+
+    /// Plays the chunk that has waited longest, for the moment `pts`. The
+    /// picture is only drawn when somebody watches. `None` while chunks lack.
+    pub fn play(&mut self, now: Instant, pts: Duration, watched: bool) -> Option<Played> {
+        self.drive(now, pts, watched, Player::picture)
+    }
+
+    /// Like [`Renderer::play`] where there is no clock: waits for the clip's decoder.
+    pub fn play_waiting(&mut self, now: Instant, pts: Duration) -> Option<Played> {
+        self.drive(now, pts, true, Player::picture_waiting)
+    }
+
+    fn drive(
+        &mut self,
+        now: Instant,
+        pts: Duration,
+        watched: bool,
+        picture: fn(&Player, u64) -> Option<Arc<Picture>>,
+    ) -> Option<Played> {
+        if self.lacks() > 0 {
+            return None;
+        }
+        let weight = self.hearing.weight();
+        let (heard, mel) = self.hearing.play();
+        self.stats.frames.add(1);
+        let index = (pts.as_millis() / FRAME_PERIOD.as_millis()) as u64;
+        let frame = watched
+            .then(|| {
+                let picture = picture(&self.drawing.player, index);
+                let mel = mel.filter(|_| weight > 0.0);
+                self.drawing.draw(now, pts, picture, mel, weight, &self.stats)
+            })
+            .flatten();
+        self.drawing.rest(weight > 0.0);
+        let frame = frame.map(|mut frame| {
+            frame.accepted = heard.chunk.accepted;
+            frame
+        });
+        Some(Played {
+            chunk: heard.chunk,
+            speaker: heard.speaker,
+            frame,
+        })
+    }
+}
+
+/// From sound to what the model hears, and to whether anybody speaks.
+struct Hearing {
+    depth: usize,
+    offset_ms: f64,
+    line: VecDeque<Heard>,
+    played: u64,
+    mel: Mel,
+    window: MelWindow,
+    voice: Voice,
+    ease: Ease,
+}
+
+impl Hearing {
+    fn new(model: &Manifest, voice: &voice::Config) -> Result<Self, Error> {
+        // The chunk of the frame itself is 40 ms of the future already.
+        let ahead = Duration::from_secs_f64(model.look_ahead_ms / 1e3).saturating_sub(FRAME_PERIOD);
+        let depth = ahead.as_micros().div_ceil(FRAME_PERIOD.as_micros()) as usize;
+        Ok(Self {
+            depth,
+            offset_ms: model.mel_offset_ms,
+            line: VecDeque::with_capacity(depth + 1),
+            played: 0,
+            mel: Mel::new(),
+            window: [[0.0; MEL_STEPS]; MEL_BANDS],
+            voice: Voice::new(voice)?,
+            ease: Ease::default(),
+        })
+    }
+
+    fn hear(&mut self, chunk: &AudioChunk, speaker: Speaker) {
+        self.mel.push(&chunk.speech);
+        self.line.push_back(Heard {
+            chunk: *chunk,
+            speaker,
+            voiced: self.voice.hear(&chunk.speech),
+        });
+    }
+
+    fn forget(&mut self) -> impl Iterator<Item = Speaker> {
+        self.mel.rewind(self.played * SPEECH_SAMPLES as u64);
+        self.line.drain(..).map(|heard| heard.speaker)
+    }
+
+    /// How much of the mouth shows in the next frame. It begins to open before
+    /// the voice comes, as far as the line reaches.
+    fn weight(&mut self) -> f32 {
+        self.ease.next(self.line.iter().any(|heard| heard.voiced))
+    }
+
+    fn play(&mut self) -> (Heard, Option<&MelWindow>) {
+        let heard = self.line.pop_front().expect("the line is full");
+        let first = first_column(self.played, self.offset_ms);
+        let full = self.mel.window(first, &mut self.window);
+        self.played += 1;
+        (heard, full.then_some(&self.window))
+    }
+}
+
+/// From what the model hears to a frame.
+struct Drawing {
+    clip: Arc<Clip>,
+    player: Player,
+    /// What is shown when the decoder is late.
+    last: Option<Arc<Picture>>,
+    pool: FramePool,
+    library: Arc<Library>,
+    generation: u64,
+    mouth: Option<Mouth>,
+    compositor: Compositor,
+    failures: u32,
+}
+
+impl Drawing {
+    fn new(
+        avatar: &Avatar,
+        library: &Arc<Library>,
+        pool: FramePool,
+        now: Instant,
+    ) -> Result<Self, Error> {
+        let generation = library.generation();
+        let network = library.want(now);
+        Ok(Self {
+            clip: Arc::clone(avatar.idle()),
+            player: Player::start(avatar.idle())?,
+            last: None,
+            pool,
+            library: Arc::clone(library),
+            generation,
+            mouth: network.as_ref().map(Mouth::new).transpose()?,
+            compositor: Compositor::new(avatar.size, library.side(), &library.bundle().manifest)?,
+            failures: 0,
+        })
+    }
+
+    fn draw(
+        &mut self,
+        now: Instant,
+        pts: Duration,
+        picture: Option<Arc<Picture>>,
+        mel: Option<&MelWindow>,
+        weight: f32,
+        stats: &Stats,
+    ) -> Option<Frame> {
+        let started = Instant::now();
+        if picture.is_some() {
+            self.last = picture;
+        } else if self.last.is_some() {
+            stats.late_pictures.add(1);
+        }
+        let picture = Arc::clone(self.last.as_ref()?);
+        let Some(mut frame) = self.pool.take(pts) else {
+            stats.late_frames.add(1);
+            return None;
+        };
+        frame.i420_mut().copy_from_slice(picture.i420());
+        if let (Some(mel), Some(face)) = (mel, self.clip.face(picture.index)) {
+            let inferred = self.mouth(now, &picture, face, mel, weight, stats, &mut frame);
+            stats.compose.add(started.elapsed().saturating_sub(inferred));
+        } else {
+            stats.compose.add(started.elapsed());
+        }
+        stats.drawn.add(1);
+        Some(frame)
+    }
+
+    /// Draws the mouth on `frame`. Returns how long the model took.
+    #[allow(clippy::too_many_arguments)]
+    fn mouth(
+        &mut self,
+        now: Instant,
+        picture: &Picture,
+        face: Face,
+        mel: &MelWindow,
+        weight: f32,
+        stats: &Stats,
+        frame: &mut Frame,
+    ) -> Duration {
+        if self.mouth.is_none() {
+            self.generation = self.library.generation();
+            let network = self.library.want(now);
+            self.mouth = network.and_then(|network| Mouth::new(&network).ok());
+        }
+        let Some(mouth) = &mut self.mouth else {
+            return Duration::ZERO;
+        };
+        self.library.touch(now);
+        let mut inferred = Duration::ZERO;
+        let drawn = self
+            .compositor
+            .crop(picture.i420(), face, mouth.reference_mut())
+            .map_err(|_| ())
+            .and_then(|()| {
+                let started = Instant::now();
+                let result = mouth.run(mel).map_err(|_| ());
+                inferred = started.elapsed();
+                stats.lipsync.add(inferred);
+                result
+            })
+            .and_then(|()| {
+                let pictures = mouth.pictures();
+                self.compositor
+                    .draw(frame.i420_mut(), face, pictures, weight)
+                    .map_err(|_| ())
+            });
+        if drawn.is_ok() {
+            self.failures = 0;
+            return inferred;
+        }
+        stats.failed_mouths.add(1);
+        // The last mouth stays on, so that the face doesn't flash.
+        let _also_failed = self.compositor.repeat(frame.i420_mut(), face, weight);
+        self.failures += 1;
+        if self.failures == FAILURES {
+            self.library.discard();
+            self.mouth = None;
+        }
+        inferred
+    }
+
+    /// Lets the network go when it should be, and the mouth rests.
+    fn rest(&mut self, drawing: bool) {
+        if !drawing && self.mouth.is_some() && self.generation != self.library.generation() {
+            self.mouth = None;
+        }
+    }
+}
