@@ -1,0 +1,86 @@
+// The server's addresses, its token, and its errors in words.
+
+/** The session that this page shows. */
+const SESSION = 'live';
+
+const at = (path) => new URL(path, document.baseURI);
+
+/** Where things are, relative to the page, so that a proxy may put it under a path of its own. */
+export const urls = {
+  whep: at(`whep/${SESSION}`),
+  status: at('v1/status'),
+  speech: at(`v1/sessions/${SESSION}/speech`),
+  interrupt: at(`v1/sessions/${SESSION}/interrupt`),
+  health: at('healthz'),
+};
+
+const KEY = 'mouthpiece.token';
+
+/** The token from `#token=…`, which then leaves the address bar, or the one kept in this tab. */
+export const token = {
+  get: () => sessionStorage.getItem(KEY),
+  set: (value) => sessionStorage.setItem(KEY, value.trim()),
+  takeFromAddress() {
+    const given = new URLSearchParams(location.hash.slice(1)).get('token');
+    if (!given) return;
+    token.set(given);
+    history.replaceState(null, '', location.pathname + location.search);
+  },
+};
+
+/** The headers that every request to a guarded address carries. */
+export const credentials = () => (token.get() ? { Authorization: `Bearer ${token.get()}` } : {});
+
+/** What the server refused, in a sentence for the person who watches. */
+export class Refusal extends Error {
+  /**
+   * @param {string} message a sentence
+   * @param {number} status the HTTP status
+   * @param {number} retryAfter seconds after which to try again, 0 if the server didn't say
+   */
+  constructor(message, status, retryAfter) {
+    super(message);
+    this.name = 'Refusal';
+    this.status = status;
+    this.retryAfter = retryAfter;
+  }
+}
+
+const WORDS = {
+  401: 'This stream is private: it wants an access token.',
+  404: 'There is no session of this name on the server.',
+  406: 'This browser and the server have no video format in common.',
+  409: 'Nothing is being shown yet.',
+  413: 'This file is larger than the server accepts.',
+  415: 'This is not a sound file that can be read. WAV, FLAC, MP3, OGG and M4A can.',
+  422: 'This file holds no sound that could be read.',
+  429: 'There is enough to say already.',
+  503: 'Every place is taken just now.',
+};
+
+/** Statuses that pass by themselves, so that trying again makes sense. */
+export const PASSING = new Set([409, 429, 503]);
+
+const sentence = (text) => (/[.!?…]$/.test(text) ? text : `${text}.`);
+
+/** Makes a Refusal of an answer's status, headers and problem+json body. */
+export function refusal(status, header, body) {
+  let problem = {};
+  try {
+    problem = JSON.parse(body);
+  } catch {
+    // Not problem+json: a proxy's page, say. Its status has to do.
+  }
+  const said = problem.detail || problem.title || WORDS[status] || `The server answered ${status}.`;
+  const text = sentence(said[0].toUpperCase() + said.slice(1));
+  const retryAfter = Math.max(0, Number(header('Retry-After')) || 0);
+  return new Refusal(text, status, retryAfter);
+}
+
+/** fetch, with the token, and with a Refusal for every answer that isn't 2xx. */
+export async function call(url, options = {}) {
+  const headers = { ...credentials(), ...options.headers };
+  const answer = await fetch(url, { cache: 'no-store', ...options, headers });
+  if (answer.ok) return answer;
+  throw refusal(answer.status, (name) => answer.headers.get(name), await answer.text());
+}
