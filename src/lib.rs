@@ -5,6 +5,7 @@
 
 pub mod hub;
 pub mod media;
+pub mod native;
 pub mod pool;
 pub mod ring;
 pub mod stage;
