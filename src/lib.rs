@@ -6,7 +6,9 @@
 pub mod avatar;
 pub mod hub;
 pub mod media;
+pub mod memory;
 pub mod model;
+pub mod native;
 pub mod pool;
 pub mod ring;
 pub mod stage;

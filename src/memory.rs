@@ -102,7 +102,10 @@ mod tests {
         let at = |percent| Level::Normal.next(percent * 10, 1_000);
         let levels = [0, 69, 70, 89, 90, 99, 100, 300].map(at);
         use Level::*;
-        assert_eq!(levels, [Normal, Normal, Light, Light, Hard, Hard, Over, Over]);
+        assert_eq!(
+            levels,
+            [Normal, Normal, Light, Light, Hard, Hard, Over, Over]
+        );
     }
 
     #[test]
