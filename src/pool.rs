@@ -81,6 +81,7 @@ impl FramePool {
         Some(Frame {
             pts,
             accepted: None,
+            begun: None,
             size: self.size,
             i420: self.free.pop()?,
             home: Arc::clone(&self.free),
@@ -105,6 +106,8 @@ pub struct Frame {
     pub pts: Duration,
     /// When the sound of this picture was accepted.
     pub accepted: Option<Instant>,
+    /// When its turn began.
+    pub begun: Option<Instant>,
     size: Size,
     i420: Box<[u8]>,
     home: Home,

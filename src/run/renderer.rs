@@ -61,6 +61,8 @@ pub struct Played {
     pub chunk: AudioChunk,
     /// Who speaks it.
     pub speaker: Speaker,
+    /// Whether the mouth is drawn.
+    pub mouth: bool,
     /// The picture. `None` when nobody watches, or no frame was free.
     pub frame: Option<Frame>,
 }
@@ -111,9 +113,9 @@ impl Renderer {
         self.stats.hear.add(started.elapsed());
     }
 
-    /// Lets everything go that waits and was not played. Returns whose chunks went.
-    pub fn forget(&mut self) -> impl Iterator<Item = Speaker> {
-        self.hearing.forget()
+    /// Lets everything go that waits and was not played.
+    pub fn forget(&mut self) {
+        self.hearing.forget();
     }
 
     /// Plays the chunk that has waited longest, for the moment `pts`. The
@@ -156,6 +158,7 @@ impl Renderer {
         Some(Played {
             chunk: heard.chunk,
             speaker: heard.speaker,
+            mouth: weight > 0.0,
             frame,
         })
     }
@@ -199,9 +202,9 @@ impl Hearing {
         });
     }
 
-    fn forget(&mut self) -> impl Iterator<Item = Speaker> {
+    fn forget(&mut self) {
         self.mel.rewind(self.played * SPEECH_SAMPLES as u64);
-        self.line.drain(..).map(|heard| heard.speaker)
+        self.line.clear();
     }
 
     /// How much of the mouth shows in the next frame. It begins to open before

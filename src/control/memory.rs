@@ -1,0 +1,47 @@
+//! `GET /v1/memory`: the budget, who holds what, and what was given back.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use super::App;
+use crate::memory::Level;
+
+#[derive(Serialize)]
+pub(super) struct Memory {
+    rss_bytes: u64,
+    budget_bytes: u64,
+    level: Level,
+    /// Bytes by who holds them. What is missing from the sum is code, stacks
+    /// and the libraries' own.
+    owners: BTreeMap<&'static str, usize>,
+    /// Times that each level's actions ran.
+    reclaims: BTreeMap<&'static str, u64>,
+    /// Bytes of resident memory that they gave back.
+    reclaimed_bytes: u64,
+}
+
+pub(super) async fn memory(State(app): State<App>) -> Json<Memory> {
+    let reading = app.watchdog.reading();
+    let sessions = app.sessions.all();
+    let clips: Vec<_> = sessions.iter().map(|s| s.clip_bytes()).collect();
+    let owners = BTreeMap::from([
+        ("frame_pool", sessions.iter().map(|s| s.pool_bytes).sum()),
+        ("clip_cache", clips.iter().map(|(cache, _)| cache).sum()),
+        ("clips", clips.iter().map(|(_, clips)| clips).sum()),
+        ("model", app.library.bytes()),
+    ]);
+    let levels = Level::ALL.into_iter().skip(1);
+    Json(Memory {
+        rss_bytes: reading.rss_bytes,
+        budget_bytes: reading.budget_bytes,
+        level: reading.level,
+        owners,
+        reclaims: levels
+            .map(|level| (level.name(), reading.reclaims[level as usize]))
+            .collect(),
+        reclaimed_bytes: reading.reclaimed_bytes,
+    })
+}

@@ -1,0 +1,52 @@
+//! `GET /` and `/web/{file}`: the page, from the assets folder.
+
+use std::path::{Component, Path};
+
+use axum::extract::{Path as UrlPath, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::App;
+use super::problem::Problem;
+
+pub(super) async fn index(State(app): State<App>) -> Response {
+    file(&app, "index.html").await
+}
+
+pub(super) async fn web(State(app): State<App>, UrlPath(name): UrlPath<String>) -> Response {
+    file(&app, &name).await
+}
+
+async fn file(app: &App, name: &str) -> Response {
+    let mut parts = Path::new(name).components();
+    let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None));
+    let kind = match name.rsplit_once('.').map(|(_, end)| end) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        Some("json") => "application/json",
+        Some("png") => "image/png",
+        _ => return missing(name),
+    };
+    if !plain {
+        return missing(name);
+    }
+    match tokio::fs::read(app.assets.join("web").join(name)).await {
+        // Small files from this machine: asking again costs nothing, and an
+        // update is seen at once.
+        Ok(bytes) => {
+            let headers = [
+                (header::CONTENT_TYPE, kind),
+                (header::CACHE_CONTROL, "no-cache"),
+                (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            ];
+            (headers, bytes).into_response()
+        }
+        Err(_) => missing(name),
+    }
+}
+
+fn missing(name: &str) -> Response {
+    Problem::new(StatusCode::NOT_FOUND, "No such file", format!("There is no {name} here.")).into_response()
+}

@@ -1,0 +1,397 @@
+//! One live session: who owns what, on which thread.
+//!
+//! ```text
+//! device ──ring 3──▶ render ──ring 2──▶ encode ──hub──▶ viewers
+//! speech ──pulled──────┘                    └──ring 1──▶ window
+//! ```
+//!
+//! Threads start from the end of the path and stop from its start: when the
+//! source is dropped its ring closes, and the end of the stream flows down.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::avatar::Avatar;
+use crate::hub::Hub;
+use crate::media::{AudioChunk, Codec, Packet};
+use crate::pool::{Frame, FramePool};
+use crate::ring::{self, Next, ring};
+use crate::run::library::Library;
+use crate::run::pacer::Pacer;
+use crate::run::renderer::{self, Renderer};
+use crate::run::script::{Interrupted, Script};
+use crate::run::speech::{self, Speech};
+use crate::stage::audio::{self, Microphone, Source};
+use crate::stage::encode::{self, Opus, Pictures};
+use crate::stage::voice;
+use crate::stats::Stats;
+
+/// Late chunks of live sound kept before the oldest goes: 120 ms.
+const SOUND_DEPTH: usize = 3;
+/// Frames waiting for the encoder before the oldest goes: 80 ms.
+const FRAME_DEPTH: usize = 2;
+/// Frames of a session: those that wait, one drawn, one encoded, and for the
+/// window one waiting and one shown.
+const FRAMES: usize = FRAME_DEPTH + 4;
+/// Orders waiting for the render thread. It takes them every 40 ms.
+const ORDERS: usize = 8;
+/// Longest wait of whoever interrupts: the render thread answers within a frame.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// Why a session can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The source of sound can't be opened.
+    #[error(transparent)]
+    Audio(#[from] audio::Error),
+    /// Pushed speech can't be taken.
+    #[error(transparent)]
+    Speech(#[from] speech::Error),
+    /// Faces can't be drawn.
+    #[error(transparent)]
+    Renderer(#[from] renderer::Error),
+    /// Pictures or sound can't be encoded.
+    #[error(transparent)]
+    Encode(#[from] encode::Error),
+    /// The system has no thread left.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// What a session is made of.
+pub struct Parts<'p> {
+    /// Its name in addresses.
+    pub id: &'p str,
+    /// Who talks.
+    pub avatar: Arc<Avatar>,
+    /// With which model.
+    pub library: Arc<Library>,
+    /// Where sound comes from.
+    pub audio: &'p audio::Config,
+    /// The sound file of the source `file`, and of `auto` without a microphone.
+    pub file: PathBuf,
+    /// How pushed speech is taken.
+    pub speech: &'p speech::Config,
+    /// When somebody speaks.
+    pub voice: &'p voice::Config,
+    /// How pictures and sound are coded.
+    pub encode: &'p encode::Config,
+    /// Decoded pictures of the clip that may be kept, in bytes.
+    pub clip_cache: usize,
+}
+
+/// A session that runs. Dropping it ends it.
+pub struct Session {
+    /// Its name in addresses.
+    pub id: String,
+    /// Who talks.
+    pub avatar: Arc<Avatar>,
+    /// Where its packets meet whoever watches.
+    pub hub: Arc<Hub>,
+    /// What it measures.
+    pub stats: Arc<Stats>,
+    /// What is pushed to be spoken.
+    pub speech: Speech,
+    /// Where sound comes from.
+    pub source: Source,
+    /// Bytes of its frames.
+    pub pool_bytes: usize,
+    orders: Sender<Order>,
+    previewed: Arc<AtomicBool>,
+    preview: Mutex<Option<ring::Reader<Frame>>>,
+    ending: Mutex<Option<Ending>>,
+}
+
+/// What ends a session, in this order.
+struct Ending {
+    source: Live,
+    render: JoinHandle<()>,
+    encode: JoinHandle<()>,
+}
+
+/// Keeps live sound coming; dropping it ends the stream.
+enum Live {
+    Microphone(Microphone),
+    Nothing(ring::Writer<AudioChunk>),
+}
+
+/// What others ask of the render thread.
+enum Order {
+    Interrupt(Sender<Interrupted>),
+}
+
+impl Session {
+    /// Starts a session. With `preview` its frames go to a window too, see
+    /// [`Session::take_preview`].
+    ///
+    /// # Errors
+    ///
+    /// When a device, a decoder, an encoder or a thread can't be had.
+    pub fn start(parts: Parts<'_>, preview: bool) -> Result<Self, Error> {
+        let now = Instant::now();
+        let (hub, stats) = (Hub::new(), Stats::new());
+        let pool = FramePool::new(FRAMES, parts.avatar.size);
+        parts.avatar.idle().cache.set_limit(parts.clip_cache);
+
+        let (sound_in, sound_out) = ring(SOUND_DEPTH);
+        let source = match parts.audio.source {
+            Source::Auto if Microphone::available(&parts.audio.device) => Source::Microphone,
+            Source::Auto => Source::File,
+            chosen => chosen,
+        };
+        let (speech, voice) = Speech::start(parts.speech)?;
+        let file = (source == Source::File).then_some(parts.file.as_path());
+        let renderer = Renderer::new(
+            &parts.avatar,
+            &parts.library,
+            parts.voice,
+            pool.clone(),
+            &stats,
+            now,
+        )?;
+        let script = Script::new(renderer, speech.clone(), voice, file)?;
+        let opus = Opus::new(parts.encode)?;
+        let pictures = Pictures::new(parts.encode)?;
+
+        let previewed = Arc::new(AtomicBool::new(preview));
+        let (preview_in, preview_out) = ring(1);
+        let (frames_in, frames_out) = ring(FRAME_DEPTH);
+        let (orders, orders_out) = bounded(ORDERS);
+        let encoder = Encoding {
+            pictures,
+            hub: Arc::clone(&hub),
+            stats: Arc::clone(&stats),
+            window: preview.then_some(preview_in),
+            previewed: Arc::clone(&previewed),
+        };
+        let encode = spawn("encode", move || encoder.run(&frames_out))?;
+        let rendering = Rendering {
+            script,
+            opus,
+            hub: Arc::clone(&hub),
+            stats: Arc::clone(&stats),
+            frames: frames_in,
+            orders: orders_out,
+            previewed: Arc::clone(&previewed),
+        };
+        let render = spawn("render", move || rendering.run(&sound_out))?;
+        let source_thread = match source {
+            Source::Microphone => {
+                Live::Microphone(Microphone::start(parts.audio, sound_in, &stats)?)
+            }
+            _ => Live::Nothing(sound_in),
+        };
+        Ok(Self {
+            id: parts.id.to_owned(),
+            avatar: parts.avatar,
+            hub,
+            stats,
+            speech,
+            source,
+            pool_bytes: pool.bytes(),
+            orders,
+            previewed,
+            preview: Mutex::new(preview.then_some(preview_out)),
+            ending: Mutex::new(Some(Ending {
+                source: source_thread,
+                render,
+                encode,
+            })),
+        })
+    }
+
+    /// Silences what is said and drops what waits to be said. Answers within a
+    /// frame with what was played. `None` when the session is ending.
+    pub fn interrupt(&self) -> Option<Interrupted> {
+        let (answer, answered) = bounded(1);
+        self.orders.send_timeout(Order::Interrupt(answer), ANSWER).ok()?;
+        answered.recv_timeout(ANSWER).ok()
+    }
+
+    /// The frames for a window, once. Letting them go ends the preview.
+    pub fn take_preview(&self) -> Option<ring::Reader<Frame>> {
+        lock(&self.preview).take()
+    }
+
+    /// Whether anybody watches: a viewer or the window.
+    pub fn watched(&self) -> bool {
+        self.hub.watched() || self.previewed.load(Relaxed)
+    }
+
+    /// Whether the avatar talks.
+    pub fn talking(&self) -> bool {
+        self.stats.talking.get() > 0.0
+    }
+
+    /// Sets how many bytes of decoded pictures each clip may keep.
+    pub fn set_clip_cache(&self, bytes: usize) {
+        for (_, clip) in self.avatar.clips() {
+            clip.cache.set_limit(bytes);
+        }
+    }
+
+    /// Forgets every decoded picture. Returns the bytes that were kept.
+    pub fn clear_clip_cache(&self) -> usize {
+        self.avatar.clips().map(|(_, clip)| clip.cache.clear()).sum()
+    }
+
+    /// Bytes of decoded pictures that are kept, and of compressed clips.
+    pub fn clip_bytes(&self) -> (usize, usize) {
+        let clips = || self.avatar.clips().map(|(_, clip)| clip);
+        (
+            clips().map(|clip| clip.cache.bytes()).sum(),
+            clips().map(|clip| clip.bytes()).sum(),
+        )
+    }
+
+    /// Ends the session: drops the source, lets the end run down the path, and
+    /// waits for it.
+    pub fn end(&self) {
+        let Some(ending) = lock(&self.ending).take() else {
+            return;
+        };
+        drop(ending.source);
+        for thread in [ending.render, ending.encode] {
+            // A panic was printed by the thread itself.
+            let _panicked = thread.join();
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.into()).spawn(run)
+}
+
+/// The render thread: from sound to frames, and sound to packets.
+struct Rendering {
+    script: Script,
+    opus: Opus,
+    hub: Arc<Hub>,
+    stats: Arc<Stats>,
+    frames: ring::Writer<Frame>,
+    orders: Receiver<Order>,
+    previewed: Arc<AtomicBool>,
+}
+
+impl Rendering {
+    fn run(mut self, sound: &ring::Reader<AudioChunk>) {
+        let mut pacer = Pacer::new(Instant::now());
+        loop {
+            std::thread::sleep(pacer.spacing(Instant::now()));
+            let next = sound.next(pacer.patience(Instant::now()));
+            let now = Instant::now();
+            let (live, pts) = match next {
+                Next::Item(chunk) => (Some(chunk), pacer.on_chunk(now)),
+                Next::Timeout => (None, pacer.on_silence(now)),
+                Next::Closed => return,
+            };
+            self.stats.ring_depth.set(sound.len() as f64);
+            while let Ok(Order::Interrupt(answer)) = self.orders.try_recv() {
+                // Whoever asked may have stopped waiting.
+                let _gone = answer.try_send(self.script.interrupt());
+            }
+            self.turn(now, pts, live.as_ref());
+        }
+    }
+
+    fn turn(&mut self, now: Instant, pts: Duration, live: Option<&AudioChunk>) {
+        let watched = self.hub.watched() || self.previewed.load(Relaxed);
+        let played = self.script.play(now, pts, live, watched);
+        self.stats.talking.set(f64::from(u8::from(played.talking)));
+        if self.hub.watched() {
+            self.send_sound(pts, &played.chunk);
+        }
+        let Some(mut frame) = played.frame else {
+            return;
+        };
+        frame.begun = Some(now);
+        if self.frames.push(frame).is_some() {
+            self.stats.late_frames.add(1);
+        }
+    }
+
+    /// Sound is encoded and sent before its picture's turn.
+    fn send_sound(&mut self, pts: Duration, chunk: &AudioChunk) {
+        let started = Instant::now();
+        let Ok(packets) = self.opus.encode(&chunk.sound) else {
+            // 40 ms of silence; the encoder takes any samples, so it was out of memory.
+            return;
+        };
+        self.stats.encode_sound.add(started.elapsed());
+        for (n, data) in (0..).zip(packets) {
+            self.hub.send(Packet {
+                codec: Codec::Opus,
+                pts: pts + Duration::from_millis(20) * n,
+                key: true,
+                accepted: chunk.accepted,
+                data,
+            });
+        }
+    }
+}
+
+/// The encode thread: from frames to packets, and on to the window.
+struct Encoding {
+    pictures: Pictures,
+    hub: Arc<Hub>,
+    stats: Arc<Stats>,
+    window: Option<ring::Writer<Frame>>,
+    previewed: Arc<AtomicBool>,
+}
+
+impl Encoding {
+    fn run(mut self, frames: &ring::Reader<Frame>) {
+        let mut failing = false;
+        loop {
+            match frames.next(Duration::from_secs(1)) {
+                Next::Item(frame) => self.turn(frame, &mut failing),
+                Next::Timeout => {}
+                Next::Closed => return,
+            }
+        }
+    }
+
+    fn turn(&mut self, frame: Frame, failing: &mut bool) {
+        let started = Instant::now();
+        let result = self.pictures.encode(&frame, &self.hub);
+        // Once for each time that it begins to fail.
+        if let Err(error) = &result
+            && !*failing
+        {
+            tracing::error!("{error}");
+        }
+        *failing = result.is_err();
+        if let Some(begun) = frame.begun
+            && self.hub.watched()
+        {
+            self.stats.encode.add(started.elapsed());
+            self.stats.frame.add(begun.elapsed());
+            self.stats.av_skew.set(-begun.elapsed().as_secs_f64());
+        }
+        let Some(window) = &self.window else {
+            return;
+        };
+        // The ring holds one frame: what comes back is an older one, unless the
+        // window is closed and nobody reads any more.
+        let pts = frame.pts;
+        if window.push(frame).is_some_and(|back| back.pts == pts) {
+            self.window = None;
+            self.previewed.store(false, Relaxed);
+        }
+    }
+}
