@@ -89,12 +89,7 @@ pub struct Door {
 impl Door {
     /// A door for `channels` interleaved channels at `rate` Hz.
     pub fn new(rate: u32, channels: usize) -> Result<Self, Error> {
-        if !RATES.contains(&rate) {
-            return Err(Error::Rate(rate));
-        }
-        if !CHANNELS.contains(&channels) {
-            return Err(Error::Channels(channels));
-        }
+        check(rate, channels)?;
         Ok(Self {
             rate,
             channels,
@@ -213,6 +208,17 @@ impl Door {
         self.accepted.clear();
         (self.frames, self.begun, self.taken, self.end) = (0, 0, 0, None);
     }
+}
+
+/// Whether a source with `channels` at `rate` Hz can come in.
+pub fn check(rate: u32, channels: usize) -> Result<(), Error> {
+    if !RATES.contains(&rate) {
+        return Err(Error::Rate(rate));
+    }
+    if !CHANNELS.contains(&channels) {
+        return Err(Error::Channels(channels));
+    }
+    Ok(())
 }
 
 /// A sample that can be mixed: what isn't a number is silence.
