@@ -7,5 +7,6 @@ pub mod hub;
 pub mod media;
 pub mod pool;
 pub mod ring;
+pub mod run;
 pub mod stage;
 pub mod stats;
