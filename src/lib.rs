@@ -11,5 +11,6 @@ pub mod model;
 pub mod native;
 pub mod pool;
 pub mod ring;
+pub mod run;
 pub mod stage;
 pub mod stats;

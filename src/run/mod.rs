@@ -1,5 +1,24 @@
 //! The runs: stages on threads, and the loops that read a clock.
 
-pub mod library; // the model's network: loaded, shared, unloaded
-pub mod pacer; // when a frame is due
-pub mod renderer; // sound -> sound with its picture, without a clock
+// a sound file, again and again -> AudioChunk
+pub mod looped;
+// pushed sound files, in order -> AudioChunk
+pub mod speech;
+// the model's network: loaded, shared, unloaded
+pub mod library;
+// sound -> sound with its picture, without a clock
+pub mod renderer;
+// what is said next
+pub mod script;
+// when a frame is due
+pub mod pacer;
+// one live session's threads
+pub mod session;
+// all of them
+pub mod sessions;
+// a file to a file
+pub mod offline;
+// the window
+pub mod preview;
+// the memory budget
+pub mod watchdog;

@@ -1,9 +1,12 @@
 //! The stages, in the order of the data.
 
-pub mod mel; // AudioChunk -> MelWindow
-
-pub mod lipsync; // MelWindow + face -> face with another mouth
-
-pub mod compose; // picture + mouth -> Frame
-
-pub mod encode; // Frame, AudioChunk -> Packet
+// device or file -> AudioChunk
+pub mod audio;
+// AudioChunk -> MelWindow
+pub mod mel;
+// MelWindow + face -> face with another mouth
+pub mod lipsync;
+// picture + mouth -> Frame
+pub mod compose;
+// Frame, AudioChunk -> Packet
+pub mod encode;

@@ -1,0 +1,588 @@
+//! The microphone: a device that is opened, listened to, and opened again
+//! whenever it is lost.
+//!
+//! ```text
+//! callback ──samples──▶ tap ──▶ capture thread: door ──chunks──▶ ring
+//! ```
+//!
+//! The capture thread never calls a driver. A helper opens the device, keeps
+//! it and drops it; one that hangs in a dead driver is left behind, and no
+//! more than [`MOST_HELPERS`] are.
+
+use std::any::Any;
+use std::sync::{Arc, Weak};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::Config;
+use super::device::{self, Cpal, Opens};
+use super::door::Door;
+use super::tap::Feed;
+use crate::media::AudioChunk;
+use crate::ring::Writer;
+use crate::stats::Stats;
+
+pub use super::device::{Device, Error, available, list};
+
+/// Without a callback for this long, the device is lost.
+const LOST: Duration = Duration::from_secs(1);
+/// The first wait before a lost device is opened again; each is twice as long.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// The longest wait. With the time to open, talk resumes within two seconds.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How long opening may take before another try.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long the capture thread sleeps when nothing wakes it.
+const NAP: Duration = Duration::from_millis(100);
+/// Helpers at the same time: one that holds the device, one that drops the last
+/// one, and two that hang.
+const MOST_HELPERS: usize = 4;
+
+/// Live sound from a device. Dropping it ends the stream within 100 ms.
+pub struct Microphone {
+    alive: Option<Arc<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Microphone {
+    /// Listens to the device that `config` names, from now on or from when it
+    /// is there. Chunks that make others late are counted in `stats`.
+    pub fn start(
+        config: &Config,
+        writer: Writer<AudioChunk>,
+        stats: Arc<Stats>,
+    ) -> Result<Self, Error> {
+        Self::listen_to(Cpal::new(&config.device), writer, stats)
+    }
+
+    /// Like [`Microphone::start`], with any device.
+    pub fn listen_to(
+        device: impl Opens,
+        writer: Writer<AudioChunk>,
+        stats: Arc<Stats>,
+    ) -> Result<Self, Error> {
+        let alive = Arc::new(());
+        let watched = Arc::downgrade(&alive);
+        let thread = thread::Builder::new()
+            .name("capture".into())
+            .spawn(move || {
+                let helpers = Helpers::new(device, thread::current());
+                run(Capture::new(helpers, writer, stats), &watched);
+            })
+            .map_err(Error::Thread)?;
+        Ok(Self {
+            alive: Some(alive),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Microphone {
+    fn drop(&mut self) {
+        self.alive = None;
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // It panicked or it ended; either way it is over.
+            let _over = thread.join();
+        }
+    }
+}
+
+fn run(mut capture: Capture<impl Opening>, alive: &Weak<()>) {
+    while alive.strong_count() > 0 {
+        match capture.step(Instant::now()) {
+            Some(Change::Lost(reason)) => {
+                tracing::warn!("no microphone: {reason}; it is looked for until it is there");
+            }
+            Some(Change::Heard(name)) => tracing::info!("the microphone is {name}"),
+            None => {}
+        }
+        thread::park_timeout(capture.patience(Instant::now()));
+    }
+}
+
+/// Opens a device elsewhere, so that a driver that hangs holds up nobody.
+trait Opening {
+    /// Begins to open the device.
+    fn begin(&mut self);
+    /// How that went, once it is known.
+    fn answer(&mut self) -> Option<Result<Feed, Error>>;
+    /// Drops the device, or the try to open it.
+    fn close(&mut self);
+}
+
+/// What is worth a line in the log.
+#[derive(Debug, PartialEq, Eq)]
+enum Change {
+    /// The device isn't there any more, or yet, and why.
+    Lost(String),
+    /// The device of this name is heard.
+    Heard(String),
+}
+
+enum State {
+    /// Until then nothing is tried.
+    Waiting(Instant),
+    /// Since then it is being opened.
+    Opening(Instant),
+    Open {
+        feed: Feed,
+        door: Box<Door>,
+        since: Instant,
+        /// Frames that had come at the last call, and when that was.
+        frames: u64,
+        called: Instant,
+    },
+}
+
+/// The capture thread without its clock.
+struct Capture<O> {
+    device: O,
+    writer: Writer<AudioChunk>,
+    stats: Arc<Stats>,
+    state: Option<State>,
+    wait: Duration,
+    /// What was said last: whether the device is heard.
+    heard: Option<bool>,
+}
+
+impl<O: Opening> Capture<O> {
+    fn new(device: O, writer: Writer<AudioChunk>, stats: Arc<Stats>) -> Self {
+        Self {
+            device,
+            writer,
+            stats,
+            state: None,
+            wait: FIRST_WAIT,
+            heard: None,
+        }
+    }
+
+    /// How long there is nothing to do unless somebody wakes us.
+    fn patience(&self, now: Instant) -> Duration {
+        match self.state {
+            Some(State::Waiting(until)) => until.saturating_duration_since(now).min(NAP),
+            _ => NAP,
+        }
+    }
+
+    /// Does what there is to do at `now`.
+    fn step(&mut self, now: Instant) -> Option<Change> {
+        match &mut self.state {
+            None => self.open(now),
+            Some(State::Waiting(until)) if now >= *until => self.open(now),
+            Some(State::Waiting(_)) => {}
+            Some(State::Opening(since)) => {
+                let since = *since;
+                match self.device.answer() {
+                    Some(Ok(feed)) => match Door::new(feed.rate, feed.channels) {
+                        Ok(door) => {
+                            self.state = Some(State::Open {
+                                feed,
+                                door: Box::new(door),
+                                since: now,
+                                frames: 0,
+                                called: now,
+                            });
+                        }
+                        Err(error) => return self.lose(now, &error.into()),
+                    },
+                    Some(Err(error)) => return self.lose(now, &error),
+                    None if now - since >= PATIENCE => return self.lose(now, &Error::NoAnswer),
+                    None => {}
+                }
+            }
+            Some(State::Open { .. }) => return self.listen(now),
+        }
+        None
+    }
+
+    fn open(&mut self, now: Instant) {
+        self.device.begin();
+        self.state = Some(State::Opening(now));
+    }
+
+    fn listen(&mut self, now: Instant) -> Option<Change> {
+        let Some(State::Open {
+            feed,
+            door,
+            since,
+            frames,
+            called,
+        }) = &mut self.state
+        else {
+            return None;
+        };
+        let (writer, stats) = (&self.writer, &self.stats);
+        feed.drain(|samples| {
+            door.push(samples, Some(now), |chunk| {
+                if writer.push(*chunk).is_some() {
+                    stats.late_chunks.add(1);
+                }
+            });
+        });
+        stats.late_chunks.add(feed.take_lost_chunks());
+        stats.ring_depth.set(writer.len() as f64);
+        let fresh = feed.frames() > *frames;
+        if fresh {
+            (*frames, *called) = (feed.frames(), now);
+        }
+        if device::unpaced(feed, now - *since) {
+            let error = Error::Unpaced(feed.name.clone());
+            return self.lose(now, &error);
+        }
+        if feed.failed() || now - *called >= LOST {
+            let error = Error::Silent(feed.name.clone());
+            return self.lose(now, &error);
+        }
+        if !fresh {
+            return None;
+        }
+        self.wait = FIRST_WAIT;
+        if self.heard.replace(true) == Some(true) {
+            return None;
+        }
+        let (name, rate, channels) = (&feed.name, feed.rate, feed.channels);
+        Some(Change::Heard(format!("{name}, {rate} Hz × {channels}")))
+    }
+
+    /// Gives the device up until the next try, and says so the first time.
+    fn lose(&mut self, now: Instant, error: &Error) -> Option<Change> {
+        self.device.close();
+        self.state = Some(State::Waiting(now + self.wait));
+        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+        (self.heard.replace(false) != Some(false)).then(|| Change::Lost(reason(error)))
+    }
+}
+
+/// An error and what caused it, in one line.
+fn reason(error: &Error) -> String {
+    let mut line = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        line = format!("{line}: {cause}");
+        source = cause.source();
+    }
+    line
+}
+
+/// Threads that open a device, keep it, and drop it.
+struct Helpers<D> {
+    device: Arc<D>,
+    ear: Thread,
+    /// Held by each of them as long as it runs.
+    running: Arc<()>,
+    opened: Option<Receiver<Result<Feed, Error>>>,
+    /// Dropping it tells the helper to drop the device.
+    keep: Option<Sender<()>>,
+}
+
+impl<D: Opens> Helpers<D> {
+    fn new(device: D, ear: Thread) -> Self {
+        Self {
+            device: Arc::new(device),
+            ear,
+            running: Arc::new(()),
+            opened: None,
+            keep: None,
+        }
+    }
+}
+
+impl<D: Opens> Opening for Helpers<D> {
+    fn begin(&mut self) {
+        self.close();
+        if Arc::strong_count(&self.running) > MOST_HELPERS {
+            return; // They all hang; that is found out as for any other.
+        }
+        let (answer, opened) = bounded(1);
+        let (keep, until) = bounded::<()>(0);
+        let (device, ear, running) = (
+            Arc::clone(&self.device),
+            self.ear.clone(),
+            Arc::clone(&self.running),
+        );
+        let helper = thread::Builder::new().name("device".into());
+        let spawned = helper.spawn(move || {
+            let _running = running;
+            device::quiet();
+            let stream: Option<Box<dyn Any>> = match device.open(&ear) {
+                Ok((feed, stream)) => answer.send(Ok(feed)).is_ok().then_some(stream),
+                Err(error) => {
+                    let _nobody = answer.send(Err(error));
+                    None
+                }
+            };
+            ear.unpark();
+            if let Some(stream) = stream {
+                // An error says that the other end was dropped: the time has come.
+                let _closed = until.recv();
+                drop(stream);
+            }
+        });
+        match spawned {
+            Ok(_) => (self.opened, self.keep) = (Some(opened), Some(keep)),
+            Err(error) => {
+                let (answer, opened) = bounded(1);
+                let _fits = answer.send(Err(Error::Thread(error)));
+                self.opened = Some(opened);
+            }
+        }
+    }
+
+    fn answer(&mut self) -> Option<Result<Feed, Error>> {
+        let answer = self.opened.as_ref()?.try_recv().ok()?;
+        self.opened = None;
+        Some(answer)
+    }
+
+    fn close(&mut self) {
+        self.opened = None;
+        self.keep = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use crate::ring::{self, Next, Reader};
+    use crate::stage::audio::tap::{Alarm, Tap, tap};
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// A device that is plugged in and out by the test.
+    #[derive(Default)]
+    struct Bench {
+        plugged: bool,
+        hangs: bool,
+        tries: usize,
+        asked: bool,
+        tap: Option<(Tap, Alarm)>,
+    }
+
+    #[derive(Clone, Default)]
+    struct Fake(Rc<RefCell<Bench>>);
+
+    impl Opening for Fake {
+        fn begin(&mut self) {
+            let mut bench = self.0.borrow_mut();
+            (bench.tries, bench.asked) = (bench.tries + 1, true);
+        }
+
+        fn answer(&mut self) -> Option<Result<Feed, Error>> {
+            let mut bench = self.0.borrow_mut();
+            if bench.hangs || !std::mem::take(&mut bench.asked) {
+                return None;
+            }
+            if !bench.plugged {
+                return Some(Err(Error::Silent("the fake".into())));
+            }
+            let (tap, alarm, feed) = tap("the fake".into(), 16_000, 2, &thread::current());
+            bench.tap = Some((tap, alarm));
+            Some(Ok(feed))
+        }
+
+        fn close(&mut self) {
+            self.0.borrow_mut().tap = None;
+        }
+    }
+
+    /// A capture and its clock, in lock step.
+    struct Rig {
+        fake: Fake,
+        capture: Capture<Fake>,
+        sound: Reader<AudioChunk>,
+        stats: Arc<Stats>,
+        now: Instant,
+        said: Vec<Change>,
+        chunks: usize,
+    }
+
+    impl Rig {
+        fn new(plugged: bool) -> Self {
+            let fake = Fake::default();
+            fake.0.borrow_mut().plugged = plugged;
+            let (writer, sound) = ring::ring(3);
+            let stats = Stats::new();
+            Self {
+                capture: Capture::new(fake.clone(), writer, Arc::clone(&stats)),
+                fake,
+                sound,
+                stats,
+                now: Instant::now(),
+                said: Vec::new(),
+                chunks: 0,
+            }
+        }
+
+        /// Lets `time` pass, with a callback every 10 ms while there is a device.
+        fn run(&mut self, time: Duration, talking: bool) {
+            let end = self.now + time;
+            while self.now < end {
+                if let Some((tap, _)) = self.fake.0.borrow_mut().tap.as_mut().filter(|_| talking) {
+                    tap.push(&[0.5_f32; 320]);
+                }
+                self.said.extend(self.capture.step(self.now));
+                while let Next::Item(chunk) = self.sound.next(Duration::ZERO) {
+                    assert!(chunk.accepted.is_some());
+                    self.chunks += 1;
+                }
+                self.now += 10 * MS;
+            }
+        }
+
+        fn said(&mut self) -> Vec<Change> {
+            std::mem::take(&mut self.said)
+        }
+
+        fn tries(&self) -> usize {
+            std::mem::take(&mut self.fake.0.borrow_mut().tries)
+        }
+    }
+
+    fn heard() -> Change {
+        Change::Heard("the fake, 16000 Hz × 2".into())
+    }
+
+    fn lost() -> Change {
+        Change::Lost("the microphone the fake is silent".into())
+    }
+
+    #[test]
+    fn sound_becomes_a_chunk_every_forty_milliseconds() {
+        let mut rig = Rig::new(true);
+        rig.run(2_000 * MS, true);
+        assert_eq!(rig.said(), [heard()]);
+        assert!((48..=50).contains(&rig.chunks), "{}", rig.chunks);
+        assert_eq!(rig.stats.late_chunks.get(), 0);
+    }
+
+    #[test]
+    fn a_device_that_stops_calling_is_lost_once_and_comes_back_within_two_seconds() {
+        let mut rig = Rig::new(true);
+        rig.run(500 * MS, true);
+        assert_eq!(rig.said(), [heard()]);
+        rig.fake.0.borrow_mut().plugged = false;
+        rig.run(990 * MS, false);
+        assert_eq!(rig.said(), [], "not before a second has passed");
+        rig.run(20 * MS, false);
+        rig.run(60_000 * MS, true);
+        assert_eq!(rig.said(), [lost()], "once, however long it takes");
+        let tries = rig.tries();
+        assert!((55..=65).contains(&tries), "{tries} tries in a minute");
+        rig.chunks = 0;
+        rig.fake.0.borrow_mut().plugged = true;
+        rig.run(2_000 * MS, true);
+        assert_eq!(rig.said(), [heard()]);
+        assert!(rig.chunks > 20, "{}", rig.chunks);
+        rig.run(60_000 * MS, true);
+        assert_eq!(rig.said(), []);
+    }
+
+    #[test]
+    fn a_device_that_opens_but_stays_silent_is_not_back() {
+        let mut rig = Rig::new(true);
+        rig.run(10_000 * MS, false);
+        assert_eq!(rig.said(), [lost()]);
+        rig.run(2_500 * MS, true);
+        assert_eq!(rig.said(), [heard()]);
+    }
+
+    #[test]
+    fn a_missing_device_is_waited_for() {
+        let mut rig = Rig::new(false);
+        rig.run(5_000 * MS, true);
+        assert_eq!(rig.said(), [lost()]);
+        rig.fake.0.borrow_mut().plugged = true;
+        rig.run(1_500 * MS, true);
+        assert_eq!(rig.said(), [heard()]);
+    }
+
+    #[test]
+    fn a_driver_that_reports_its_end_is_believed_at_once() {
+        let mut rig = Rig::new(true);
+        rig.run(500 * MS, true);
+        let taken = rig.fake.0.borrow_mut().tap.take();
+        taken.expect("it is open").1.raise();
+        rig.run(20 * MS, true);
+        assert_eq!(rig.said(), [heard(), lost()]);
+        rig.run(500 * MS, true);
+        assert_eq!(rig.said(), [heard()]);
+    }
+
+    #[test]
+    fn a_driver_that_hangs_is_given_up_and_tried_again() {
+        let mut rig = Rig::new(true);
+        rig.fake.0.borrow_mut().hangs = true;
+        rig.run(20_000 * MS, true);
+        let silent = Change::Lost("the sound system doesn't answer".into());
+        assert_eq!(rig.said(), [silent]);
+        assert!(rig.tries() >= 4);
+        rig.fake.0.borrow_mut().hangs = false;
+        rig.run(4_000 * MS, true);
+        assert_eq!(rig.said(), [heard()]);
+    }
+
+    #[test]
+    fn a_device_that_outruns_time_is_refused() {
+        let mut rig = Rig::new(true);
+        rig.run(20 * MS, true);
+        if let Some((tap, _)) = &mut rig.fake.0.borrow_mut().tap {
+            (0..10_000).for_each(|_| tap.push(&[0.0_f32; 320]));
+        }
+        rig.fake.0.borrow_mut().plugged = false;
+        rig.run(1_000 * MS, true);
+        assert!(matches!(&rig.said()[..], [Change::Lost(why)] if why.contains("faster than time")));
+    }
+
+    #[test]
+    fn what_nobody_takes_in_time_is_counted() {
+        let mut rig = Rig::new(true);
+        rig.run(20 * MS, true);
+        if let Some((tap, _)) = &mut rig.fake.0.borrow_mut().tap {
+            // 400 ms at once: ten chunks for a ring of three.
+            (0..40).for_each(|_| tap.push(&[0.1_f32; 320]));
+        }
+        rig.capture.step(rig.now);
+        assert!((6..=7).contains(&rig.stats.late_chunks.get()));
+    }
+
+    /// A device whose driver is quick, slow to open, or stuck.
+    struct Driver {
+        release: Receiver<()>,
+    }
+
+    impl Opens for Driver {
+        fn open(&self, _: &Thread) -> Result<(Feed, Box<dyn Any>), Error> {
+            let _released = self.release.recv();
+            Err(Error::NoAnswer)
+        }
+    }
+
+    #[test]
+    fn dropping_the_microphone_closes_the_ring_even_while_a_driver_hangs() {
+        let (hang, release) = bounded(0);
+        let (writer, sound) = ring::ring(3);
+        let microphone = Microphone::listen_to(Driver { release }, writer, Stats::new());
+        drop(microphone.expect("a thread"));
+        assert_eq!(sound.next(Duration::ZERO), Next::Closed);
+        drop(hang);
+    }
+
+    #[test]
+    fn no_more_than_a_few_helpers_hang() {
+        let (hang, release) = bounded(0);
+        let mut helpers = Helpers::new(Driver { release }, thread::current());
+        for _ in 0..20 {
+            helpers.begin();
+            assert!(helpers.answer().is_none());
+        }
+        assert_eq!(Arc::strong_count(&helpers.running), 1 + MOST_HELPERS);
+        drop(hang);
+    }
+}
