@@ -3,7 +3,7 @@
 use std::path::{Component, Path};
 
 use axum::extract::{Path as UrlPath, State};
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use super::App;
@@ -48,5 +48,5 @@ async fn file(app: &App, name: &str) -> Response {
 }
 
 fn missing(name: &str) -> Response {
-    Problem::new(StatusCode::NOT_FOUND, "No such file", format!("There is no {name} here.")).into_response()
+    Problem::not_found(format!("There is no {name} here.")).into_response()
 }

@@ -90,6 +90,12 @@ impl Library {
         self.generation.load(Relaxed)
     }
 
+    /// Bytes of the network's file, while it is loaded: about what its weights take.
+    pub fn bytes(&self) -> usize {
+        let size = || std::fs::metadata(&self.bundle.onnx).map_or(0, |file| file.len());
+        if self.loaded() { size() as usize } else { 0 }
+    }
+
     /// Whether the network is loaded.
     pub fn loaded(&self) -> bool {
         self.lock().network.is_some()

@@ -1,10 +1,12 @@
 //! A sound file that plays for ever: what the avatar says when nobody tells
 //! it anything.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::media::AudioChunk;
 use crate::stage::audio::file::{self, SoundFile};
@@ -14,41 +16,65 @@ const AHEAD: usize = 10;
 
 /// A file that plays for ever, without a gap. Dropping it ends its thread.
 pub struct Looped {
-    chunks: Receiver<AudioChunk>,
+    chunks: Receiver<(u64, AudioChunk)>,
+    /// Grows with every rewind: what is older is not heard.
+    generation: Arc<AtomicU64>,
 }
 
 impl Looped {
     /// Begins to play the file at `path`.
     pub fn start(path: &Path) -> Result<Self, file::Error> {
-        let mut file = Box::new(SoundFile::open(path)?.looped());
+        let file = SoundFile::open(path)?.looped();
         let (sender, chunks) = bounded(AHEAD);
-        let decode = move || {
-            let mut chunk = AudioChunk::SILENCE;
-            loop {
-                match file.next(&mut chunk) {
-                    Ok(true) => {}
-                    Ok(false) => return,
-                    Err(error) => {
-                        tracing::warn!("the looped sound file ends here: {error}");
-                        return;
-                    }
-                }
-                if sender.send(chunk).is_err() {
-                    return;
-                }
-            }
-        };
+        let generation = Arc::new(AtomicU64::new(0));
+        let (path, current) = (path.to_owned(), Arc::clone(&generation));
         thread::Builder::new()
             .name("loop".into())
-            .spawn(decode)
+            .spawn(move || {
+                if let Err(error) = decode(Box::new(file), path, &current, &sender) {
+                    tracing::warn!("the looped sound file ends here: {error}");
+                }
+            })
             .map_err(file::Error::Read)?;
-        Ok(Self { chunks })
+        Ok(Self { chunks, generation })
     }
 
     /// The next 40 ms. Never waits: `None` is silence, for now or, after an
     /// error that was logged, for good.
     pub fn try_next(&mut self) -> Option<AudioChunk> {
-        self.chunks.try_recv().ok()
+        loop {
+            let (generation, chunk) = self.chunks.try_recv().ok()?;
+            if generation == self.generation.load(Relaxed) {
+                return Some(chunk);
+            }
+        }
+    }
+
+    /// Begins anew.
+    pub fn rewind(&mut self) {
+        self.generation.fetch_add(1, Relaxed);
+        // The decoder waits for room: it shall see that this is over.
+        while self.chunks.try_recv().is_ok() {}
+    }
+}
+
+/// Decodes for ever, until nobody listens.
+fn decode(
+    mut file: Box<SoundFile>,
+    path: PathBuf,
+    current: &AtomicU64,
+    sender: &Sender<(u64, AudioChunk)>,
+) -> Result<(), file::Error> {
+    let mut generation = 0;
+    let mut chunk = AudioChunk::SILENCE;
+    loop {
+        if generation != current.load(Relaxed) {
+            generation = current.load(Relaxed);
+            *file = SoundFile::open(&path)?.looped();
+        }
+        if !file.next(&mut chunk)? || sender.send((generation, chunk)).is_err() {
+            return Ok(());
+        }
     }
 }
 
@@ -87,5 +113,25 @@ mod tests {
                 .enumerate()
                 .all(|(n, sample)| *sample == ramp(n))
         );
+    }
+
+    #[test]
+    fn rewound_it_begins_anew() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/speech/welcome.flac");
+        let mut looped = Looped::start(&path).expect("the welcome speech");
+        let mut next = move |rewind: bool| {
+            if rewind {
+                looped.rewind();
+            }
+            loop {
+                match looped.try_next() {
+                    Some(chunk) => return chunk,
+                    None => thread::yield_now(),
+                }
+            }
+        };
+        let first: Vec<_> = (0..30).map(|_| next(false)).collect();
+        let again: Vec<_> = (0..30).map(|n| next(n == 0)).collect();
+        assert!(first == again);
     }
 }

@@ -13,7 +13,7 @@ use crate::native;
 use crate::pool::FramePool;
 use crate::run::library::Library;
 use crate::run::renderer::{self, Renderer, SOURCE};
-use crate::stage::audio::{self, SoundFile};
+use crate::stage::audio::file::{self, SoundFile};
 use crate::stage::encode::{self, H264, Opus};
 use crate::stage::voice;
 use crate::stage::write::{self, Mp4Writer};
@@ -24,7 +24,7 @@ use crate::stats::Stats;
 pub enum Error {
     /// The sound can't be read.
     #[error(transparent)]
-    Audio(#[from] audio::Error),
+    Audio(#[from] file::Error),
     /// Faces can't be drawn.
     #[error(transparent)]
     Renderer(#[from] renderer::Error),

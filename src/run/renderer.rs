@@ -34,9 +34,6 @@ pub enum Error {
     /// The model's tensors can't be made.
     #[error(transparent)]
     LipSync(#[from] lipsync::Error),
-    /// Voice activity can't be told.
-    #[error(transparent)]
-    Voice(#[from] voice::Error),
     /// The clip can't be decoded.
     #[error("cannot decode the avatar's clip: {0}")]
     Clip(#[from] std::io::Error),
@@ -188,7 +185,7 @@ impl Hearing {
             played: 0,
             mel: Mel::new(),
             window: [[0.0; MEL_STEPS]; MEL_BANDS],
-            voice: Voice::new(voice)?,
+            voice: Voice::new(voice),
             ease: Ease::default(),
         })
     }
@@ -204,13 +201,14 @@ impl Hearing {
 
     fn forget(&mut self) {
         self.mel.rewind(self.played * SPEECH_SAMPLES as u64);
+        self.voice.reset();
         self.line.clear();
     }
 
     /// How much of the mouth shows in the next frame. It begins to open before
     /// the voice comes, as far as the line reaches.
     fn weight(&mut self) -> f32 {
-        self.ease.next(self.line.iter().any(|heard| heard.voiced))
+        self.ease.step(self.line.iter().any(|heard| heard.voiced))
     }
 
     fn play(&mut self) -> (Heard, Option<&MelWindow>) {

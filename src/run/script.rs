@@ -13,7 +13,9 @@ use serde::Serialize;
 use crate::media::{AudioChunk, FRAME_PERIOD};
 use crate::pool::Frame;
 use crate::run::renderer::{Renderer, SOURCE, Speaker};
-use crate::run::speech::{self, Looped, Speech, Spoken, Voice};
+use crate::run::looped::Looped;
+use crate::run::speech::{Speech, Spoken, Voice};
+use crate::stage::audio::file;
 
 /// How long a file that loops is quiet after an interrupt.
 const HUSH: Duration = Duration::from_secs(3);
@@ -62,7 +64,7 @@ impl Script {
         speech: Speech,
         voice: Voice,
         file: Option<&Path>,
-    ) -> Result<Self, speech::Error> {
+    ) -> Result<Self, file::Error> {
         Ok(Self {
             renderer,
             speech,
@@ -109,7 +111,7 @@ impl Script {
     /// begins anew after a while.
     pub fn interrupt(&mut self) -> Interrupted {
         let cleared = self.speech.clear();
-        let pushed = self.waiting > 0 || cleared > 0;
+        let pushed = self.waiting > 0 || cleared.utterances > 0;
         // What played to its end was not interrupted.
         let played = if self.waiting > 0 { self.played } else { Duration::ZERO };
         self.renderer.forget();
@@ -127,10 +129,15 @@ impl Script {
 
     /// Gives the renderer what it lacks for one frame.
     fn fill(&mut self, live: Option<&AudioChunk>) {
-        let mut next = self.next_pushed();
-        if next.is_some() && self.waiting == 0 {
-            // Nothing pushed is on its way, so nobody misses what is let go.
-            self.renderer.forget();
+        let mut next = None;
+        if self.waiting > 0 {
+            next = self.next_pushed();
+        } else if self.voice.ready(self.renderer.depth() + 1) {
+            next = self.next_pushed();
+            if next.is_some() {
+                // Nothing pushed is on its way, so nobody misses what is let go.
+                self.renderer.forget();
+            }
         }
         while self.renderer.lacks() > 0 {
             if let Some((speaker, chunk)) = next.take() {

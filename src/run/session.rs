@@ -26,7 +26,8 @@ use crate::run::pacer::Pacer;
 use crate::run::renderer::{self, Renderer};
 use crate::run::script::{Interrupted, Script};
 use crate::run::speech::{self, Speech};
-use crate::stage::audio::{self, Microphone, Source};
+use crate::stage::audio::microphone::Microphone;
+use crate::stage::audio::{self, Source, device};
 use crate::stage::encode::{self, Opus, Pictures};
 use crate::stage::voice;
 use crate::stats::Stats;
@@ -46,12 +47,9 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// Why a session can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The source of sound can't be opened.
+    /// The source's sound file can't be played.
     #[error(transparent)]
-    Audio(#[from] audio::Error),
-    /// Pushed speech can't be taken.
-    #[error(transparent)]
-    Speech(#[from] speech::Error),
+    File(#[from] audio::file::Error),
     /// Faces can't be drawn.
     #[error(transparent)]
     Renderer(#[from] renderer::Error),
@@ -140,7 +138,7 @@ impl Session {
 
         let (sound_in, sound_out) = ring(SOUND_DEPTH);
         let source = match parts.audio.source {
-            Source::Auto if Microphone::available(&parts.audio.device) => Source::Microphone,
+            Source::Auto if device::available(&parts.audio.device) => Source::Microphone,
             Source::Auto => Source::File,
             chosen => chosen,
         };

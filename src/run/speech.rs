@@ -290,6 +290,12 @@ pub struct Voice {
 }
 
 impl Voice {
+    /// Whether the next `chunks` are decoded, or all there are.
+    pub fn ready(&self, chunks: usize) -> bool {
+        let waiting = self.decoded.len();
+        waiting >= chunks || (waiting > 0 && self.shared.lock().undecoded().is_zero())
+    }
+
     /// What is said next. Never waits: `None` says that nothing is said now.
     pub fn try_next(&mut self) -> Option<Spoken> {
         loop {

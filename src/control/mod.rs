@@ -1,0 +1,141 @@
+//! The control API: one file a resource.
+
+pub mod auth;
+mod memory;
+mod metrics;
+mod page;
+pub mod problem;
+mod speech;
+mod status;
+pub mod whep;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use serde::{Deserialize, Serialize};
+
+use crate::run::library::Library;
+use crate::run::sessions::Sessions;
+use crate::run::watchdog::Watchdog;
+use crate::stage::send::Viewers;
+use auth::Auth;
+use problem::Problem;
+
+/// Section `[http]`: the page and the control API.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Address and port. Another one than loopback wants a token.
+    pub listen: SocketAddr,
+    /// Whoever asks must show it, as `Authorization: Bearer …`. Empty: everybody may.
+    pub token: String,
+    /// Listen on other addresses than loopback without a token.
+    pub insecure: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            token: String::new(),
+            insecure: false,
+        }
+    }
+}
+
+/// Why the control API can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Everybody in the network could control it.
+    #[error("http.listen is {0}, which others can reach: set http.token, or http.insecure = true if everybody may control this")]
+    Open(SocketAddr),
+    /// The port is taken or not ours.
+    #[error("cannot listen on {listen}: {source}. Stop the other program, or set http.listen to another port")]
+    Listen {
+        /// The address.
+        listen: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl Config {
+    /// Opens the port.
+    ///
+    /// # Errors
+    ///
+    /// When the port is taken, or others could reach it without a token.
+    pub fn bind(&self) -> Result<std::net::TcpListener, Error> {
+        if !self.listen.ip().is_loopback() && self.token.is_empty() && !self.insecure {
+            return Err(Error::Open(self.listen));
+        }
+        let listen = |source| Error::Listen {
+            listen: self.listen,
+            source,
+        };
+        let listener = std::net::TcpListener::bind(self.listen).map_err(listen)?;
+        listener.set_nonblocking(true).map_err(listen)?;
+        Ok(listener)
+    }
+}
+
+/// What the routes need. Cheap to clone.
+pub type App = Arc<Running>;
+
+/// A process that serves.
+pub struct Running {
+    /// The sessions.
+    pub sessions: Arc<Sessions>,
+    /// The viewers of all sessions.
+    pub viewers: Viewers,
+    /// The model.
+    pub library: Arc<Library>,
+    /// The memory budget.
+    pub watchdog: Watchdog,
+    /// The folder with the page.
+    pub assets: PathBuf,
+    /// Bytes of one sound file.
+    pub max_upload: u64,
+    /// When the process began to serve.
+    pub started: Instant,
+}
+
+/// Every route.
+pub fn routes(app: App, config: &Config) -> Router {
+    let auth = Auth::new(Some(&config.token));
+    let sessions = Arc::clone(&app.sessions);
+    let whep = whep::State {
+        viewers: app.viewers.clone(),
+        sessions: Arc::new(move |id| {
+            sessions.get(id).map_or(whep::Found::Nothing, |session| whep::Found::Live {
+                hub: Arc::clone(&session.hub),
+                stats: Arc::clone(&session.stats),
+            })
+        }),
+    };
+    let guarded = Router::new()
+        .route("/v1/status", get(status::status))
+        .route("/v1/memory", get(memory::memory))
+        .route("/v1/sessions/{id}/speech", post(speech::push))
+        .route("/v1/sessions/{id}/interrupt", post(speech::interrupt))
+        .route("/metrics", get(metrics::metrics))
+        .route("/readyz", get(status::readyz))
+        // Sound files are bounded where they are read.
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(auth.clone(), auth::require));
+    Router::new()
+        .route("/", get(page::index))
+        .route("/web/{file}", get(page::web))
+        .route("/healthz", get(status::healthz))
+        .merge(guarded)
+        .method_not_allowed_fallback(async || Problem::method_not_allowed("This address has other methods."))
+        .fallback(async || Problem::not_found("There is nothing at this address."))
+        .with_state(app)
+        .merge(whep::routes(whep, auth))
+}
