@@ -1,4 +1,5 @@
 //! The stages, in the order of the data.
 
-pub mod encode;
-pub mod mel; // AudioChunk -> MelWindow // Frame, AudioChunk -> Packet
+pub mod encode; // Frame, AudioChunk -> Packet
+pub mod mel;
+pub mod voice; // AudioChunk -> talk, and the mouth's weight // AudioChunk -> MelWindow // Frame, AudioChunk -> Packet
