@@ -4,6 +4,8 @@
 pub mod audio;
 // AudioChunk -> MelWindow
 pub mod mel;
+// AudioChunk -> whether somebody speaks
+pub mod voice;
 // MelWindow + face -> face with another mouth
 pub mod lipsync;
 // picture + mouth -> Frame

@@ -1,0 +1,166 @@
+//! `mouthpiece doctor`: what works on this machine, what doesn't, and how to
+//! mend it.
+
+use std::net::UdpSocket;
+use std::time::Instant;
+
+use anyhow::Context;
+use mouthpiece::config::Config;
+use mouthpiece::model::Bundle;
+use mouthpiece::stage::audio::device;
+use mouthpiece::stage::audio::file::SoundFile;
+use mouthpiece::stage::lipsync::{self, Network, Runtime};
+
+/// One finding.
+enum Finding {
+    /// It works.
+    Works(String),
+    /// It doesn't, and the rest works without.
+    Missing(String),
+    /// Nothing works without.
+    Broken(String),
+}
+
+use Finding::{Broken, Missing, Works};
+
+/// Checks everything and prints a line for each.
+pub fn run(config: anyhow::Result<Config>) -> anyhow::Result<()> {
+    let config = match config {
+        Ok(config) => config,
+        Err(error) => {
+            print("configuration", &Broken(format!("{error:#}")));
+            anyhow::bail!("mend the configuration first");
+        }
+    };
+    let mut broken = 0;
+    let mut check = |name: &str, finding: Finding| {
+        print(name, &finding);
+        broken += usize::from(matches!(finding, Broken(_)));
+    };
+    check("machine", machine(&config));
+    check("ONNX Runtime", or_broken(runtime(&config)));
+    check("avatar", or_broken(avatar(&config)));
+    check("model", or_broken(model(&config)));
+    check("welcome speech", or_missing(welcome(&config)));
+    check("microphone", microphone(&config));
+    check("http port", http(&config));
+    check("media port", media(&config));
+    check("window", window());
+    if broken > 0 {
+        anyhow::bail!("{broken} of these must be mended before `mouthpiece serve` works");
+    }
+    println!("`mouthpiece serve` works here.");
+    Ok(())
+}
+
+fn print(name: &str, finding: &Finding) {
+    let (sign, text) = match finding {
+        Works(text) => ("ok     ", text),
+        Missing(text) => ("missing", text),
+        Broken(text) => ("BROKEN ", text),
+    };
+    println!("{sign}  {name:<15} {text}");
+}
+
+fn or_broken(result: anyhow::Result<String>) -> Finding {
+    result.map_or_else(|error| Broken(format!("{error:#}")), Works)
+}
+
+fn or_missing(result: anyhow::Result<String>) -> Finding {
+    result.map_or_else(|error| Missing(format!("{error:#}")), Works)
+}
+
+fn machine(config: &Config) -> Finding {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let total = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    });
+    let total_mb = total.map_or(0, |kb| kb / 1024);
+    let budget = config.memory.budget_mb;
+    let text = format!("{cores} cores, {total_mb} MB of memory, budget {budget} MB");
+    if total_mb > 0 && budget > total_mb {
+        return Missing(format!("{text}: the budget is more than the machine has; set memory.budget_mb lower"));
+    }
+    Works(text)
+}
+
+fn runtime(config: &Config) -> anyhow::Result<String> {
+    let path = lipsync::library(&config.models)?;
+    Runtime::load(&config.models)?;
+    Ok(path.display().to_string())
+}
+
+fn avatar(config: &Config) -> anyhow::Result<String> {
+    let avatar = super::open_avatar(config, &config.assets()?)?;
+    let size = avatar.size;
+    Ok(format!("{}, {}x{}, {} frames idle", avatar.name, size.width, size.height, avatar.idle().len()))
+}
+
+fn model(config: &Config) -> anyhow::Result<String> {
+    let folder = super::bundle(&config.assets()?, "model", &config.show.model)?;
+    let bundle = Bundle::open(&folder)?;
+    let started = Instant::now();
+    let network = Network::load(&bundle, &Runtime::load(&config.models)?)?;
+    Ok(format!(
+        "{}, {} pixels, loads in {} ms, hears {} ms ahead",
+        bundle.manifest.name,
+        network.size(),
+        started.elapsed().as_millis(),
+        bundle.manifest.look_ahead_ms
+    ))
+}
+
+fn welcome(config: &Config) -> anyhow::Result<String> {
+    let path = match config.audio.file.as_str() {
+        "" => config.assets()?.join("speech").join("welcome.flac"),
+        file => file.into(),
+    };
+    let mut file = SoundFile::open(&path).context("set audio.file to a sound file")?;
+    Ok(format!("{}, {:.0} s", path.display(), file.measure()?.as_secs_f64()))
+}
+
+fn microphone(config: &Config) -> Finding {
+    match device::list() {
+        Ok(devices) if devices.is_empty() => {
+            Missing("none: the welcome speech plays instead. Plug one in, or run where PulseAudio or PipeWire has a source".into())
+        }
+        Ok(devices) => {
+            let names: Vec<_> = devices
+                .iter()
+                .map(|d| format!("{}{}", d.name, if d.default { " (default)" } else { "" }))
+                .collect();
+            let wanted = &config.audio.device;
+            if device::available(wanted) {
+                Works(names.join(", "))
+            } else {
+                Missing(format!("none called {wanted:?}; there are: {}", names.join(", ")))
+            }
+        }
+        Err(error) => Missing(error.to_string()),
+    }
+}
+
+fn http(config: &Config) -> Finding {
+    match config.http.bind() {
+        Ok(_) => Works(format!("http://{}/ is free", config.http.listen)),
+        Err(error) => Broken(error.to_string()),
+    }
+}
+
+fn media(config: &Config) -> Finding {
+    let port = config.media.udp_port;
+    match UdpSocket::bind(("0.0.0.0", port)) {
+        Ok(_) => Works(format!("UDP {port} is free; open it in the firewall for viewers elsewhere")),
+        Err(error) => Broken(format!("UDP port {port}: {error}. Stop the other program, or set media.udp_port")),
+    }
+}
+
+fn window() -> Finding {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if set("DISPLAY") || set("WAYLAND_DISPLAY") {
+        Works("--preview has a display".into())
+    } else {
+        Missing("--preview has no display here; the page shows the same".into())
+    }
+}
