@@ -2,4 +2,5 @@
 
 pub mod encode; // Frame, AudioChunk -> Packet
 pub mod mel;
-pub mod voice; // AudioChunk -> talk, and the mouth's weight // AudioChunk -> MelWindow // Frame, AudioChunk -> Packet
+pub mod voice;
+pub mod write; // Packet -> file // AudioChunk -> talk, and the mouth's weight // AudioChunk -> MelWindow // Frame, AudioChunk -> Packet
