@@ -12,3 +12,5 @@ pub mod lipsync;
 pub mod compose;
 // Frame, AudioChunk -> Packet
 pub mod encode;
+// Packet -> file
+pub mod write;
