@@ -1,11 +1,11 @@
 //! Sound in: whatever a device or a file has, as chunks of 40 ms at both rates.
 
 mod decode; // a sound file -> samples
-pub mod device; // the devices that cpal finds
+pub mod device; // what cpal finds, opened
 pub mod door; // any rate, any channels -> AudioChunk
 pub mod file; // a sound file -> AudioChunk
-pub mod microphone;
-mod tap; // device callback -> capture thread // a device, reopened whenever it is lost -> AudioChunk
+pub mod microphone; // a device, reopened whenever it is lost -> AudioChunk
+pub mod tap; // device callback -> capture thread
 
 use serde::{Deserialize, Serialize};
 
