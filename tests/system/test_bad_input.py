@@ -49,10 +49,7 @@ def test_a_truncated_file_is_spoken_as_far_as_it_goes_or_refused(watched):
 
 def test_an_hour_of_sound_costs_no_memory(watched):
     before = watched.rss_mb()
-    answer = watched.speak(sounds.wav(sounds.welcome(8_000).repeat(1), 8_000)[:44] + bytes(57_600_000))
-    assert answer.status in (202, 413, 422, 429), answer.body
-    long = sounds.silence(3600, rate=8_000)
-    answer = watched.speak(long)
+    answer = watched.speak(sounds.silence(3600, rate=16_000))
     assert answer.status in (413, 422, 429), answer.body
     answer.problem
     assert watched.rss_mb() < before + 40

@@ -1,5 +1,7 @@
 """A second player, aiortc, at /whep/live."""
 
+import time
+
 import pytest
 
 import sounds
@@ -87,8 +89,6 @@ def test_a_viewer_without_h264_gets_vp8(quiet):
 def test_nothing_is_drawn_while_nobody_watches(quiet):
     eventually(lambda: quiet.session()["viewers"] == 0)
     before = quiet.cpu_ms()
-    import time
-
     time.sleep(4)
     assert quiet.cpu_ms() - before < 4 * 60, "a server that nobody watches should do next to nothing"
 
