@@ -129,6 +129,8 @@ class Server:
 
     def request(self, method, path, body=None, **headers):
         names = {name.replace("_", "-"): value for name, value in headers.items()}
+        if "http.token" in self.settings:
+            names.setdefault("Authorization", f"Bearer {self.settings['http.token']}")
         request = urllib.request.Request(self.url + path, data=body, method=method, headers=names)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:

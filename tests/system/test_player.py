@@ -110,7 +110,7 @@ def test_a_full_server_says_when_to_come_back(serve):
 def test_with_a_token_only_its_bearer_watches(serve):
     server = serve({"http.token": "a-long-enough-secret"})
     for path in ("/v1/status", "/metrics", "/v1/memory"):
-        assert server.get(path).status == 401
+        assert server.get(path, Authorization="").status == 401
     with pytest.raises(Refused) as refused:
         Viewer(server.url, token="something-else").__enter__()
     assert refused.value.status == 401
