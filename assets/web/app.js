@@ -6,7 +6,7 @@ import { Player } from './player.js';
 import { Speech } from './speech.js';
 
 /** How often the server is asked how it is, in ms. */
-const STATUS = 1000;
+const STATUS = 500;
 /** How often bars move on, in ms. */
 const TICK = 100;
 
@@ -63,7 +63,7 @@ function showSession(status) {
   document.title = `${name} · Mouthpiece`;
 }
 
-/** Status and statistics, once a second, one request at a time. */
+/** Status and statistics, over and over, one request at a time. */
 async function watch() {
   for (;;) {
     let status = null;

@@ -1,8 +1,8 @@
 // One line of figures: what the server says of itself, and what arrives here.
 
 const NONE = '–';
-/** Looks, a second apart, that a rate is taken over. */
-const LOOKS = 4;
+/** Looks, half a second apart, that a rate is taken over. */
+const LOOKS = 8;
 
 /** Each figure: its label, and how to say it from {session, process, network}. */
 const FIGURES = [

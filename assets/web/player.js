@@ -204,11 +204,11 @@ export class Player extends EventTarget {
     while (!signal.aborted) {
       await pause(LOOK, signal);
       if (['failed', 'closed'].includes(pc.connectionState)) return;
-      const frames = await framesReceived(pc);
+      const now = await pictures(pc);
       // A page in the background wakes up rarely: what counts is whether pictures came meanwhile.
-      if (frames !== seen) changed = performance.now();
+      if (now !== seen) changed = performance.now();
       else if (performance.now() - changed > this.#patience) return;
-      seen = frames;
+      seen = now;
     }
   }
 
@@ -225,9 +225,11 @@ export class Player extends EventTarget {
   }
 }
 
-async function framesReceived(pc) {
+/** Pictures so far: those that were decoded, or, on a page that nobody sees and that may decode none, received. */
+async function pictures(pc) {
   for (const entry of (await pc.getStats()).values()) {
-    if (entry.type === 'inbound-rtp' && entry.kind === 'video') return entry.framesReceived ?? 0;
+    if (entry.type !== 'inbound-rtp' || entry.kind !== 'video') continue;
+    return (document.hidden ? entry.framesReceived : entry.framesDecoded) ?? 0;
   }
   return 0;
 }

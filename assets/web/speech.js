@@ -37,8 +37,6 @@ export class Speech {
   #onTrouble;
   #entries = [];
   #turn = Promise.resolve();
-  /** When the last utterance that we gave will have been said, on performance.now()'s clock. */
-  #saidBy = 0;
 
   /**
    * @param {HTMLOListElement} list where utterances are shown
@@ -63,7 +61,6 @@ export class Speech {
       if (entry.state === 'speaking') this.#set(entry, 'stopped', played === null ? 'cut off' : `stopped at ${seconds(played)}`, null);
       else if (entry.state === 'waiting') this.#set(entry, 'stopped', 'not spoken', null);
     }
-    this.#saidBy = 0;
   }
 
   /** Moves the bars on; `quiet` when the server has nothing more to say. */
@@ -82,10 +79,10 @@ export class Speech {
     this.#onTrouble(null);
     this.#set(entry, 'sending', 'sending', 0);
     try {
-      const { duration_s: length } = await send(file, (part) => this.#bar(entry, part));
+      const { duration_s: length, queued_s: ahead } = await send(file, (part) => this.#bar(entry, part));
       entry.length = length;
-      entry.from = Math.max(performance.now(), this.#saidBy);
-      entry.to = this.#saidBy = entry.from + length * 1000;
+      entry.from = performance.now() + ahead * 1000;
+      entry.to = entry.from + length * 1000;
       this.#set(entry, 'waiting', 'next', null);
     } catch (error) {
       const again = error instanceof Refusal && error.retryAfter ? ` Try again in ${Math.ceil(error.retryAfter)} s.` : '';

@@ -1,0 +1,257 @@
+"""Bad input: one clear sentence or the right 4xx, and what runs goes on."""
+
+import json
+
+import pytest
+
+import sounds
+from player import Viewer, rate
+from server import free_port, refused
+
+
+@pytest.fixture
+def watched(quiet):
+    """The shared server with a viewer, whose stream must be whole after whatever the test did."""
+    with Viewer(quiet.url) as viewer:
+        viewer.wait_for_picture()
+        yield quiet
+        quiet.interrupt()
+        pictures, _ = viewer.watch(1.5)
+        assert rate(pictures) > 22
+        assert "panicked" not in quiet.log
+
+
+# ---- sound ----
+
+
+@pytest.mark.parametrize(
+    "name, sound",
+    [
+        ("empty", b""),
+        ("text", b"Dear Sir or Madam, this is no sound. " * 30),
+        ("a picture", bytes.fromhex("89504e470d0a1a0a") + bytes(3000)),
+        ("only a header", sounds.wav([])),
+        ("zeros", bytes(5000)),
+    ],
+)
+def test_what_is_no_sound_is_refused(watched, name, sound):
+    answer = watched.speak(sound)
+    assert answer.status in (415, 422), answer.body
+    answer.problem
+
+
+def test_a_truncated_file_is_spoken_as_far_as_it_goes_or_refused(watched):
+    answer = watched.speak(sounds.speech(10)[:100_000])
+    assert answer.status in (202, 422), answer.body
+    if answer.status == 422:
+        answer.problem
+
+
+def test_an_hour_of_sound_costs_no_memory(watched):
+    before = watched.rss_mb()
+    answer = watched.speak(sounds.silence(3600, rate=16_000))
+    assert answer.status in (413, 422, 429), answer.body
+    answer.problem
+    assert watched.rss_mb() < before + 40
+
+
+def test_multipart_without_a_file_is_refused(watched):
+    body = b'--edge\r\nContent-Disposition: form-data; name="other"\r\n\r\nnothing\r\n--edge--\r\n'
+    answer = watched.speak(body, "multipart/form-data; boundary=edge")
+    assert answer.status in (400, 422)
+    answer.problem
+
+
+def test_a_session_that_is_not_there_is_404(watched):
+    answer = watched.request("POST", "/v1/sessions/nobody/speech", sounds.speech(1), Content_Type="audio/wav")
+    assert answer.status == 404
+    answer.problem
+
+
+# ---- SDP ----
+
+AUDIO_ONLY = (
+    "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n"
+    "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=rtcp-mux\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n"
+    "a=fingerprint:sha-256 " + ":".join(["AB"] * 32) + "\r\na=setup:actpass\r\na=mid:0\r\na=recvonly\r\na=rtpmap:111 opus/48000/2\r\n"
+)
+NO_CODEC = AUDIO_ONLY.replace("BUNDLE 0", "BUNDLE 0 1") + (
+    "m=video 9 UDP/TLS/RTP/SAVPF 98\r\nc=IN IP4 0.0.0.0\r\na=rtcp-mux\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n"
+    "a=fingerprint:sha-256 " + ":".join(["AB"] * 32) + "\r\na=setup:actpass\r\na=mid:1\r\na=recvonly\r\na=rtpmap:98 VP9/90000\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "name, offer, statuses",
+    [
+        ("empty", b"", (422,)),
+        ("text", b"Good morning", (422,)),
+        ("not UTF-8", bytes(range(128, 256)) * 4, (422,)),
+        ("10 MB", b"v=0\r\n" + b"a=x:" + b"y" * 10_000_000, (413, 422)),
+        ("without video", AUDIO_ONLY.encode(), (406, 422)),
+        ("without H.264 and VP8", NO_CODEC.encode(), (406,)),
+    ],
+)
+def test_a_broken_offer_is_refused_and_takes_no_place(watched, name, offer, statuses):
+    for _ in range(5):
+        answer = watched.request("POST", "/whep/live", offer, Content_Type="application/sdp")
+        assert answer.status in statuses, (answer.status, answer.body)
+        answer.problem
+    assert watched.session()["viewers"] == 1
+
+
+def test_an_offer_of_another_type_or_to_another_session_is_refused(watched):
+    assert watched.request("POST", "/whep/live", b"{}", Content_Type="application/json").status == 415
+    assert watched.request("POST", "/whep/nobody", AUDIO_ONLY.encode(), Content_Type="application/sdp").status == 404
+    assert watched.request("DELETE", "/whep/live/none-such").status == 404
+
+
+# ---- the configuration and the machine ----
+
+
+def test_an_unknown_key_is_refused_by_name_with_the_nearest_one(tmp_path):
+    config = tmp_path / "mine.toml"
+    config.write_text('[http]\nlisen = "127.0.0.1:9000"\n')
+    code, said = refused("serve", "--config", config)
+    assert code == 1
+    assert "http.lisen" in said and "http.listen" in said and "mine.toml" in said
+
+
+def test_a_value_of_the_wrong_type_is_refused_by_name(tmp_path):
+    config = tmp_path / "mine.toml"
+    config.write_text('[media]\nudp_port = "many"\n')
+    code, said = refused("serve", "--config", config)
+    assert code == 1
+    assert "udp_port" in said
+
+
+@pytest.mark.parametrize("text", ["this is = = not toml", "[http\n"])
+def test_a_file_that_is_no_toml_is_refused(tmp_path, text):
+    config = tmp_path / "mine.toml"
+    config.write_text(text)
+    code, said = refused("serve", "--config", config)
+    assert code == 1
+    assert "mine.toml" in said
+
+
+def test_a_configuration_that_is_not_there_is_named():
+    _, said = refused("serve", "--config", "nowhere.toml")
+    assert "nowhere.toml" in said
+
+
+def test_wrong_usage_is_code_2():
+    assert refused("serve", "--no-such-flag")[0] == 2
+    assert refused("sing")[0] == 2
+
+
+def test_a_busy_port_is_named_and_the_first_server_goes_on(watched):
+    ports = {"http.listen": f"127.0.0.1:{watched.port}", "media.udp_port": free_port()}
+    code, said = refused("serve", "--set", "audio.source=none", *(part for k, v in ports.items() for part in ("--set", f"{k}={v}")))
+    assert code == 1
+    assert str(watched.port) in said
+    ports = {"http.listen": f"127.0.0.1:{free_port()}", "media.udp_port": watched.udp_port}
+    code, said = refused("serve", "--set", "audio.source=none", *(part for k, v in ports.items() for part in ("--set", f"{k}={v}")))
+    assert code == 1
+    assert str(watched.udp_port) in said
+
+
+def test_listening_to_the_world_wants_a_token():
+    code, said = refused("serve", "--set", f"http.listen=0.0.0.0:{free_port()}")
+    assert code == 1
+    assert "http.token" in said and "http.insecure" in said
+
+
+def test_a_sound_file_that_is_not_there_is_named():
+    code, said = refused("serve", "--set", "audio.source=file", "--set", "audio.file=nowhere.wav")
+    assert code == 1
+    assert "nowhere.wav" in said
+
+
+# ---- models and avatars ----
+
+
+def serve_with(assets, *sets):
+    ports = [f"http.listen=127.0.0.1:{free_port()}", f"media.udp_port={free_port()}", f"assets={assets}", "audio.source=none"]
+    return refused("serve", *(part for s in [*ports, *sets] for part in ("--set", s)))
+
+
+def onnx_of_another_shape():
+    """An ONNX model, by hand: one Identity from x [1,3] to y [1,3]."""
+
+    def varint(n):
+        out = b""
+        while n > 127:
+            out, n = out + bytes([n & 127 | 128]), n >> 7
+        return out + bytes([n])
+
+    def whole(number, value):
+        return varint(number << 3) + varint(value)
+
+    def part(number, content):
+        content = content.encode() if isinstance(content, str) else content
+        return varint(number << 3 | 2) + varint(len(content)) + content
+
+    def tensor(name):
+        shape = part(1, whole(1, 1)) + part(1, whole(1, 3))
+        return part(1, name) + part(2, part(1, whole(1, 1) + part(2, shape)))
+
+    node = part(1, "x") + part(2, "y") + part(4, "Identity")
+    graph = part(1, node) + part(2, "g") + part(11, tensor("x")) + part(12, tensor("y"))
+    return whole(1, 8) + part(7, graph) + part(8, whole(2, 13))
+
+
+@pytest.mark.parametrize("name", ["missing", "broken", "truncated", "wrong shape"])
+def test_a_model_that_cannot_be_used_is_refused_by_name(assets, name):
+    model = assets / "models/ava-192/model.onnx"
+    whole = model.read_bytes()
+    match name:
+        case "missing":
+            model.unlink()
+        case "broken":
+            model.write_bytes(b"not a network at all " * 100)
+        case "truncated":
+            model.write_bytes(whole[: len(whole) // 2])
+        case "wrong shape":
+            model.write_bytes(onnx_of_another_shape())
+    code, said = serve_with(assets)
+    assert code == 1
+    assert "model.onnx" in said or "ava-192" in said
+    if name == "wrong shape":
+        assert "80" in said and "3" in said, f"it says what was found and what was wanted: {said}"
+
+
+def test_a_model_or_avatar_that_is_not_there_is_named(assets):
+    assert "nobody" in serve_with(assets, "avatar=nobody")[1]
+    assert "nothing" in serve_with(assets, "model=nothing")[1]
+
+
+@pytest.mark.parametrize("name", ["video missing", "video truncated", "video is text", "track of another length", "track broken", "toml broken"])
+def test_an_avatar_that_is_broken_is_refused_by_file_and_mend(assets, name):
+    folder = assets / "avatars/ava"
+    video, track, description = folder / "idle.mp4", folder / "idle.faces.json", folder / "avatar.toml"
+    wrong = {"video": video, "track": track, "toml": description}[name.split()[0]]
+    match name:
+        case "video missing":
+            video.unlink()
+        case "video truncated":
+            video.write_bytes(video.read_bytes()[:100_000])
+        case "video is text":
+            video.write_text("a film, but not really " * 500)
+        case "track of another length":
+            faces = json.loads(track.read_text())
+            shorter = faces[:100] if isinstance(faces, list) else {k: v[:100] if isinstance(v, list) else v for k, v in faces.items()}
+            track.write_text(json.dumps(shorter))
+        case "track broken":
+            track.write_text("{")
+        case "toml broken":
+            description.write_text("name = ")
+    code, said = serve_with(assets)
+    assert code == 1
+    assert wrong.name in said, said
+    assert len(said.splitlines()) <= 4, said
+
+
+def test_assets_that_are_not_there_are_named(tmp_path):
+    code, said = serve_with(tmp_path / "nowhere")
+    assert code == 1
+    assert "nowhere" in said
