@@ -4,6 +4,8 @@
 #![warn(missing_docs)]
 
 pub mod avatar;
+pub mod config;
+pub mod control;
 pub mod hub;
 pub mod media;
 pub mod memory;

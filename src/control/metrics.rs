@@ -178,7 +178,7 @@ impl Out<'_, '_> {
     fn histograms(&mut self, name: &str, help: &str, stages: &[(&str, Histogram)]) -> fmt::Result {
         let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
         for (stage, histogram) in stages {
-            histogram.write(metric.encode_family(&[("stage", stage)])?)?;
+            histogram.write(metric.encode_family(&[("stage", *stage)])?)?;
         }
         Ok(())
     }

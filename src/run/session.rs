@@ -50,6 +50,9 @@ pub enum Error {
     /// The source's sound file can't be played.
     #[error(transparent)]
     File(#[from] audio::file::Error),
+    /// The microphone can't be listened to.
+    #[error(transparent)]
+    Microphone(#[from] device::Error),
     /// Faces can't be drawn.
     #[error(transparent)]
     Renderer(#[from] renderer::Error),
@@ -107,15 +110,10 @@ pub struct Session {
 
 /// What ends a session, in this order.
 struct Ending {
-    source: Live,
+    /// The microphone, or the ring's writer where no live sound comes.
+    source: Box<dyn Send>,
     render: JoinHandle<()>,
     encode: JoinHandle<()>,
-}
-
-/// Keeps live sound coming; dropping it ends the stream.
-enum Live {
-    Microphone(Microphone),
-    Nothing(ring::Writer<AudioChunk>),
 }
 
 /// What others ask of the render thread.
@@ -178,11 +176,12 @@ impl Session {
             previewed: Arc::clone(&previewed),
         };
         let render = spawn("render", move || rendering.run(&sound_out))?;
-        let source_thread = match source {
+        let sound: Box<dyn Send> = match source {
             Source::Microphone => {
-                Live::Microphone(Microphone::start(parts.audio, sound_in, &stats)?)
+                let stats = Arc::clone(&stats);
+                Box::new(Microphone::start(parts.audio, sound_in, stats)?)
             }
-            _ => Live::Nothing(sound_in),
+            _ => Box::new(sound_in),
         };
         Ok(Self {
             id: parts.id.to_owned(),
@@ -196,7 +195,7 @@ impl Session {
             previewed,
             preview: Mutex::new(preview.then_some(preview_out)),
             ending: Mutex::new(Some(Ending {
-                source: source_thread,
+                source: sound,
                 render,
                 encode,
             })),

@@ -14,3 +14,5 @@ pub mod compose;
 pub mod encode;
 // Packet -> file
 pub mod write;
+// Packet -> viewers
+pub mod send;
