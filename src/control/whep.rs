@@ -1,0 +1,265 @@
+//! `/whep/{session}`: viewers by WHEP (draft-ietf-wish-whep-03).
+//!
+//! Players in use bend the draft, each in its own way: this is as lenient as
+//! can be told apart from a mistake.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State as Shared};
+use axum::http::header::{ALLOW, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, LINK, LOCATION};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, post};
+use futures_util::StreamExt;
+
+use super::auth::{self, Auth};
+use super::problem::Problem;
+use crate::hub::Hub;
+use crate::stage::send::{OfferError, TrickleError, Trickled, Viewers};
+use crate::stats::Stats;
+
+/// Bytes of an offer: browsers send 5 to 10 kB.
+const OFFER_BYTES: usize = 64 << 10;
+
+/// Bytes of a too large body that are read away, so that its sender gets to
+/// read the refusal instead of a broken connection.
+const PATIENCE_BYTES: usize = 16 << 20;
+
+/// Time for a body to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+
+/// When a full house may have a seat again.
+const SEAT_AFTER: Duration = Duration::from_secs(5);
+
+/// When a session that doesn't send yet may do so.
+const SENDS_AFTER: Duration = Duration::from_secs(2);
+
+const SDP: &str = "application/sdp";
+const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
+
+/// What there is under a session's name.
+#[derive(Clone)]
+pub enum Found {
+    /// A session that sends.
+    Live {
+        /// Where its packets are.
+        hub: Arc<Hub>,
+        /// What it measures.
+        stats: Arc<Stats>,
+    },
+    /// A session that doesn't send yet.
+    Waiting,
+    /// Nothing.
+    Nothing,
+}
+
+/// What the routes need.
+#[derive(Clone)]
+pub struct State {
+    /// The register of viewers.
+    pub viewers: Viewers,
+    /// Finds a session by its name.
+    pub sessions: Arc<dyn Fn(&str) -> Found + Send + Sync>,
+}
+
+/// `/whep/{session}` for who carries the token of `auth`, and
+/// `/whep/{session}/{id}` for who knows the address.
+pub fn routes(state: State, auth: Auth) -> Router {
+    let session = post(offer)
+        .options(session_options)
+        .fallback(|| not_allowed("POST, OPTIONS"))
+        .layer(from_fn_with_state(auth, auth::require));
+    let viewer = delete(leave)
+        .patch(trickle)
+        .options(viewer_options)
+        .fallback(|| not_allowed("PATCH, DELETE, OPTIONS"));
+    Router::new()
+        .route("/whep/{session}", session)
+        .route("/whep/{session}/{id}", viewer)
+        .layer(from_fn(auth::cors))
+        .with_state(state)
+}
+
+async fn offer(
+    Shared(state): Shared<State>,
+    Path(session): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let (hub, stats) = match (state.sessions)(&session) {
+        Found::Live { hub, stats } => (hub, stats),
+        Found::Waiting => {
+            let detail = format!("session {session} does not send yet: try again");
+            return Err(Problem::conflict(detail).retry_after(SENDS_AFTER));
+        }
+        Found::Nothing => return Err(no_session(&session)),
+    };
+    let sdp = text(&headers, body, SDP).await?;
+    let answer = state.viewers.offer(&session, &hub, &stats, &sdp).await?;
+    let location = format!("{}/{}", uri.path(), answer.id);
+    let mut response = (StatusCode::CREATED, answer.sdp).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(SDP));
+    headers.insert(ACCEPT_PATCH, HeaderValue::from_static(FRAGMENT));
+    headers.insert(ETAG, quoted(&answer.etag));
+    let location = HeaderValue::try_from(location).expect("it was a request's path");
+    headers.insert(LOCATION, location);
+    add_links(headers, &state.viewers);
+    Ok(response)
+}
+
+async fn session_options(
+    Shared(state): Shared<State>,
+    Path(session): Path<String>,
+) -> Result<Response, Problem> {
+    if matches!((state.sessions)(&session), Found::Nothing) {
+        return Err(no_session(&session));
+    }
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    headers.insert(ACCEPT_POST, HeaderValue::from_static(SDP));
+    headers.insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
+    add_links(headers, &state.viewers);
+    Ok(response)
+}
+
+async fn trickle(
+    Shared(state): Shared<State>,
+    Path((session, id)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    if !state.viewers.has(&session, &id) {
+        return Err(TrickleError::Gone.into());
+    }
+    let fragment = text(&headers, body, FRAGMENT).await?;
+    let if_match = headers.get(IF_MATCH).and_then(|etag| etag.to_str().ok());
+    match state.viewers.trickle(&id, if_match, &fragment).await? {
+        Trickled::Added => Ok(StatusCode::NO_CONTENT.into_response()),
+        Trickled::Restarted { etag, fragment } => {
+            let mut response = fragment.into_response();
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(FRAGMENT));
+            headers.insert(ETAG, quoted(&etag));
+            Ok(response)
+        }
+    }
+}
+
+async fn leave(
+    Shared(state): Shared<State>,
+    Path((session, id)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    if state.viewers.has(&session, &id) && state.viewers.close(&id) {
+        Ok(StatusCode::OK)
+    } else {
+        Err(TrickleError::Gone.into())
+    }
+}
+
+async fn viewer_options() -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    headers.insert(ACCEPT_PATCH, HeaderValue::from_static(FRAGMENT));
+    headers.insert(ALLOW, HeaderValue::from_static("PATCH, DELETE, OPTIONS"));
+    response
+}
+
+async fn not_allowed(allowed: &'static str) -> Response {
+    let detail = format!("this address takes {allowed}");
+    let mut response = Problem::method_not_allowed(detail).into_response();
+    let allowed = HeaderValue::from_static(allowed);
+    response.headers_mut().insert(ALLOW, allowed);
+    response
+}
+
+fn no_session(session: &str) -> Problem {
+    Problem::not_found(format!("there is no session {session}"))
+}
+
+fn add_links(headers: &mut HeaderMap, viewers: &Viewers) {
+    for link in viewers.links() {
+        if let Ok(link) = HeaderValue::from_str(link) {
+            headers.append(LINK, link);
+        }
+    }
+}
+
+fn quoted(etag: &str) -> HeaderValue {
+    HeaderValue::try_from(format!("\"{etag}\"")).expect("an ETag of ours is hex")
+}
+
+/// The body as text, if it is of the `wanted` type and not too large.
+async fn text(headers: &HeaderMap, body: Body, wanted: &'static str) -> Result<String, Problem> {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    let kind = kind
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default();
+    let fits = kind.trim().eq_ignore_ascii_case(wanted);
+    let read = tokio::time::timeout(BODY_WITHIN, read(body)).await;
+    let body = read.map_err(|_| {
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")
+    })??;
+    if !fits {
+        let detail = format!("the body must be {wanted}: set its Content-Type");
+        return Err(Problem::unsupported_media_type(detail));
+    }
+    String::from_utf8(body).map_err(|_| Problem::unprocessable("the body must be UTF-8 text"))
+}
+
+async fn read(body: Body) -> Result<Vec<u8>, Problem> {
+    let mut whole = Vec::new();
+    let mut length = 0;
+    let mut parts = body.into_data_stream();
+    while let Some(part) = parts.next().await {
+        let part = part.map_err(|_| Problem::bad_request("the body ended too early"))?;
+        length += part.len();
+        if length <= OFFER_BYTES {
+            whole.extend_from_slice(&part);
+        } else if length > PATIENCE_BYTES {
+            break;
+        }
+    }
+    if length > OFFER_BYTES {
+        let detail = format!("the body is larger than {OFFER_BYTES} bytes");
+        return Err(Problem::too_large(detail));
+    }
+    Ok(whole)
+}
+
+impl From<OfferError> for Problem {
+    fn from(error: OfferError) -> Self {
+        let detail = error.to_string();
+        match error {
+            OfferError::Broken(_) | OfferError::NoVideo => Self::unprocessable(detail),
+            OfferError::NoCodec => Self::new(StatusCode::NOT_ACCEPTABLE, detail),
+            OfferError::Full(_) | OfferError::Refused | OfferError::Stopping => {
+                Self::unavailable(detail).retry_after(SEAT_AFTER)
+            }
+            OfferError::Failed(_) => Self::internal(detail),
+        }
+    }
+}
+
+impl From<TrickleError> for Problem {
+    fn from(error: TrickleError) -> Self {
+        let detail = error.to_string();
+        match error {
+            TrickleError::Gone => Self::not_found(detail),
+            TrickleError::Stale => Self::new(StatusCode::PRECONDITION_FAILED, detail),
+            TrickleError::Unconditional => Self::new(StatusCode::PRECONDITION_REQUIRED, detail),
+            TrickleError::Broken(_) => Self::unprocessable(detail),
+        }
+    }
+}
