@@ -34,10 +34,11 @@ const TAPS: usize = 128;
 /// Where the filter is at -6 dB, relative to the lower Nyquist frequency. What
 /// folds back stays above 7.6 kHz at 16 kHz, where the mel bands end.
 const CUTOFF: f32 = 0.975;
-/// Filters kept between two samples; cubic interpolation between them is exact to -100 dB.
+/// Filters between two samples that are kept for a ratio which needs no more:
+/// each output sample then has its own filter, which costs a quarter.
+const MOST_PHASES: u32 = 640;
+/// Filters kept for the others, with cubic interpolation between them.
 const PHASES: usize = 64;
-/// Lengths of leading silence that are tried: shorter than the shortest block.
-const LEADS: usize = 16;
 
 /// Why sound can't come in.
 #[derive(Debug, thiserror::Error)]
@@ -297,16 +298,22 @@ impl Block {
         let taps = (TAPS as f64 / ratio.min(1.0)).ceil() as usize;
         let taps = taps.next_multiple_of(8);
         let block = (from / BLOCKS) as usize;
+        let exact = to / greatest_common_divisor(from, to);
+        let (phases, interpolation) = if exact <= MOST_PHASES {
+            (exact as usize, SincInterpolationType::Nearest)
+        } else {
+            (PHASES, SincInterpolationType::Cubic)
+        };
         let parameters = SincInterpolationParameters {
             sinc_len: taps,
             f_cutoff: Some(CUTOFF),
-            oversampling_factor: PHASES,
-            interpolation: SincInterpolationType::Cubic,
+            oversampling_factor: phases,
+            interpolation,
             window: WindowFunction::Blackman,
         };
         let resampler = Async::new_sinc(ratio, 1.0, &parameters, block, 1, FixedAsync::Input)
             .map_err(|source| Error::Resampler { rate: from, source })?;
-        let (lead, delay) = alignment(ratio, taps);
+        let (lead, delay) = alignment(ratio, taps, phases, block);
         let mut this = Self {
             resampler,
             input: Vec::with_capacity(block),
@@ -354,15 +361,23 @@ impl Block {
     }
 }
 
+fn greatest_common_divisor(a: u32, b: u32) -> u32 {
+    if b == 0 {
+        a
+    } else {
+        greatest_common_divisor(b, a % b)
+    }
+}
+
 /// How much silence to put before the input, and how many samples of the
 /// output to leave out, so that the first sample of both is the same moment.
 ///
-/// The resampler's output `n` lies at `(n + 1) / ratio - taps / 2 + 1 / PHASES`
+/// The resampler's output `n` lies at `(n + 1) / ratio - taps / 2 + 1 / phases`
 /// on the input's axis. That is rarely 0 for a whole `n`; some input samples
-/// of silence before it bring it there.
-fn alignment(ratio: f64, taps: usize) -> (usize, usize) {
-    let candidates = (0..LEADS).map(|lead| {
-        let target = taps as f64 / 2.0 - 1.0 / PHASES as f64 + lead as f64;
+/// of silence before it, less than a block, bring it there or very near.
+fn alignment(ratio: f64, taps: usize, phases: usize, block: usize) -> (usize, usize) {
+    let candidates = (0..block).map(|lead| {
+        let target = taps as f64 / 2.0 - 1.0 / phases as f64 + lead as f64;
         let delay = (target * ratio - 1.0).round();
         (
             (lead, delay as usize),

@@ -46,11 +46,11 @@ fn a_sine_of_any_rate_comes_out_with_its_phase_and_loudness() {
         for channels in [1, 2, 6] {
             let input = sine(rate, 1_000.0, 0.3, channels);
             let (sound, speech) = through(rate, channels, &input, 333);
-            // 0.5 × 2π × 1000 Hz × 2.5 µs: far less than half a sample.
+            // 0.5 × 2π × 1000 Hz × 1.2 µs: far less than half a sample.
             for (out, to) in [(&sound, SOUND_RATE), (&speech, SPEECH_RATE)] {
                 let error = error(out, to, 1_000.0, 0.3);
                 assert!(
-                    error < 0.008,
+                    error < 0.004,
                     "{rate} Hz × {channels} -> {to}: off by {error}"
                 );
             }
@@ -95,8 +95,8 @@ fn speech_keeps_its_band() {
     for rate in [22_050, 44_100, 48_000, 192_000] {
         let (_, speech) = through(rate, 1, &sine(rate, 7_000.0, 0.3, 1), 480);
         let error = error(&speech, SPEECH_RATE, 7_000.0, 0.3);
-        // 0.5 × 2π × 7000 Hz × 1.4 µs.
-        assert!(error < 0.03, "7 kHz at {rate} Hz: off by {error}");
+        // 0.5 × 2π × 7000 Hz × 0.9 µs.
+        assert!(error < 0.02, "7 kHz at {rate} Hz: off by {error}");
     }
 }
 

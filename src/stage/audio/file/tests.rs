@@ -286,3 +286,18 @@ fn damage_costs_the_damaged_part_and_random_bytes_cost_nothing() {
         }
     }
 }
+
+#[test]
+fn a_rate_that_changes_midway_goes_on_in_the_new_rate() {
+    let half = |rate| by_ffmpeg("2", &["-c:a", "libvorbis", "-ar", rate], ".ogg");
+    let (Some(mut bytes), Some(second)) = (half("48000"), half("22050")) else {
+        return;
+    };
+    bytes.extend(second);
+    let chunks = open(&bytes).and_then(|mut file| play(&mut file));
+    let chunks = chunks.expect("sound");
+    assert!((99..=102).contains(&chunks.len()), "{}", chunks.len());
+    for half in [&chunks[..50], &chunks[51..]] {
+        assert!((hz(half) - 440.0).abs() < 3.0, "{}", hz(half));
+    }
+}
