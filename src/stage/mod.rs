@@ -1,6 +1,14 @@
-//! The stages, in the order of the data.
+//! The stages, in the order of the data. Blank lines keep that order: the
+//! formatter sorts what stands together.
 
-pub mod encode; // Frame, AudioChunk -> Packet
+/// AudioChunk -> MelWindow
 pub mod mel;
+
+/// AudioChunk -> talk, and the mouth's weight
 pub mod voice;
-pub mod write; // Packet -> file // AudioChunk -> talk, and the mouth's weight // AudioChunk -> MelWindow // Frame, AudioChunk -> Packet
+
+/// Frame and AudioChunk -> Packet
+pub mod encode;
+
+/// Packet -> file
+pub mod write;
