@@ -101,7 +101,9 @@ pub enum Error {
     #[error("--set {0}: write it as KEY=VALUE, for example --set http.listen=127.0.0.1:9000")]
     Set(String),
     /// There is no assets folder.
-    #[error("cannot find the assets folder (looked at {looked}): start in the project's folder, or set `assets`")]
+    #[error(
+        "cannot find the assets folder (looked at {looked}): start in the project's folder, or set `assets`"
+    )]
     Assets {
         /// The places.
         looked: String,
@@ -255,10 +257,17 @@ mod tests {
         assert_eq!(config, Config::default());
         let text = std::fs::read_to_string(path).expect("just read");
         let mut all = Vec::new();
-        keys(&Table::try_from(Config::default()).expect("TOML"), "", &mut all);
+        keys(
+            &Table::try_from(Config::default()).expect("TOML"),
+            "",
+            &mut all,
+        );
         for key in all {
             let name = key.rsplit('.').next().expect("has a name");
-            assert!(text.contains(&format!("{name} =")), "{key} is not explained");
+            assert!(
+                text.contains(&format!("{name} =")),
+                "{key} is not explained"
+            );
         }
     }
 
@@ -273,7 +282,10 @@ mod tests {
     #[test]
     fn a_slip_of_the_pen_is_answered_with_the_right_key() {
         let error = set(&["http.lisen=127.0.0.1:1"]).expect_err("no such key");
-        assert!(error.contains("`http.lisen`") && error.contains("`http.listen`"), "{error}");
+        assert!(
+            error.contains("`http.lisen`") && error.contains("`http.listen`"),
+            "{error}"
+        );
         let error = set(&["budget_mb=100"]).expect_err("no such key");
         assert!(error.contains("`memory.budget_mb`"), "{error}");
     }
@@ -281,14 +293,26 @@ mod tests {
     #[test]
     fn a_wrong_type_names_the_key_and_what_was_wanted() {
         let error = set(&["media.udp_port=many"]).expect_err("no number");
-        assert!(error.contains("udp_port") && error.contains("u16"), "{error}");
+        assert!(
+            error.contains("udp_port") && error.contains("u16"),
+            "{error}"
+        );
         assert!(set(&["memory.budget_mb=-3"]).is_err());
-        assert!(set(&["http.listen"]).expect_err("no value").contains("KEY=VALUE"));
+        assert!(
+            set(&["http.listen"])
+                .expect_err("no value")
+                .contains("KEY=VALUE")
+        );
     }
 
     #[test]
     fn values_from_the_command_line_win() {
-        let config = set(&["media.udp_port=1234", "avatar=bob", "media.announce=[\"192.0.2.1\"]"]).expect("valid");
+        let config = set(&[
+            "media.udp_port=1234",
+            "avatar=bob",
+            "media.announce=[\"192.0.2.1\"]",
+        ])
+        .expect("valid");
         assert_eq!(config.media.udp_port, 1234);
         assert_eq!(config.show.avatar, "bob");
         assert_eq!(config.media.announce, ["192.0.2.1"]);

@@ -132,7 +132,9 @@ fn run(command: Command) -> anyhow::Result<()> {
             }
             commands::render::run(&config, &audio, &out, report.as_deref())
         }
-        Command::Avatar { settings, action } => commands::assets::avatars(&settings.load()?, &action),
+        Command::Avatar { settings, action } => {
+            commands::assets::avatars(&settings.load()?, &action)
+        }
         Command::Model { settings, action } => commands::assets::models(&settings.load()?, &action),
         Command::Doctor { settings } => commands::doctor::run(settings.load()),
     }

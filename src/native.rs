@@ -169,8 +169,8 @@ impl Vp8Encoder {
             // Blocks that didn't change are skipped early: most of a face rests.
             encoder.control(control::VP8E_SET_STATIC_THRESHOLD, 1)?;
             encoder.control(control::VP8E_SET_NOISE_SENSITIVITY, 0)?;
-            // A key frame may be as large as 4.5 mean frames: larger ones
-            // arrive late, smaller ones show.
+            // A key frame may be as large as 4.5 mean frames: a larger one
+            // would hold up those behind it.
             encoder.control(control::VP8E_SET_MAX_INTRA_BITRATE_PCT, 450)?;
             Ok(encoder)
         }

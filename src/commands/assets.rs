@@ -101,10 +101,17 @@ pub fn models(config: &Config, action: &Models) -> anyhow::Result<()> {
                 mouth.run(&[[-4.0; MEL_STEPS]; MEL_BANDS])?;
             }
             let manifest = &bundle.manifest;
-            println!("{}: mel [1, 1, 80, 16] and face [1, 6, {side}, {side}] -> [1, 3, {side}, {side}]", manifest.name);
+            println!(
+                "{}: mel [1, 1, 80, 16] and face [1, 6, {side}, {side}] -> [1, 3, {side}, {side}]",
+                manifest.name
+            );
             println!(
                 "hears {} ms ahead of its frame; window from {} ms; {:?}, {:?}, returns {:?}",
-                manifest.look_ahead_ms, manifest.mel_offset_ms, manifest.colour, manifest.face, manifest.returns
+                manifest.look_ahead_ms,
+                manifest.mel_offset_ms,
+                manifest.colour,
+                manifest.face,
+                manifest.returns
             );
             println!(
                 "{:.2} ms a frame ({:.2} ms CPU) with {} thread(s) on this machine",
@@ -117,13 +124,12 @@ pub fn models(config: &Config, action: &Models) -> anyhow::Result<()> {
     }
 }
 
-fn list(
-    folder: &Path,
-    describe: impl Fn(&Path) -> anyhow::Result<String>,
-) -> anyhow::Result<()> {
-    let entries = std::fs::read_dir(folder)
-        .with_context(|| format!("cannot read {}", folder.display()))?;
-    let mut folders: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+fn list(folder: &Path, describe: impl Fn(&Path) -> anyhow::Result<String>) -> anyhow::Result<()> {
+    let entries =
+        std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut folders: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
     folders.retain(|path| path.is_dir());
     folders.sort();
     for folder in folders {

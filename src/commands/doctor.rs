@@ -72,15 +72,19 @@ fn or_missing(result: anyhow::Result<String>) -> Finding {
 
 fn machine(config: &Config) -> Finding {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let total = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-        line.split_whitespace().nth(1)?.parse::<u64>().ok()
-    });
+    let total = std::fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| {
+            let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        });
     let total_mb = total.map_or(0, |kb| kb / 1024);
     let budget = config.memory.budget_mb;
     let text = format!("{cores} cores, {total_mb} MB of memory, budget {budget} MB");
     if total_mb > 0 && budget > total_mb {
-        return Missing(format!("{text}: the budget is more than the machine has; set memory.budget_mb lower"));
+        return Missing(format!(
+            "{text}: the budget is more than the machine has; set memory.budget_mb lower"
+        ));
     }
     Works(text)
 }
@@ -94,7 +98,13 @@ fn runtime(config: &Config) -> anyhow::Result<String> {
 fn avatar(config: &Config) -> anyhow::Result<String> {
     let avatar = super::open_avatar(config, &config.assets()?)?;
     let size = avatar.size;
-    Ok(format!("{}, {}x{}, {} frames idle", avatar.name, size.width, size.height, avatar.idle().len()))
+    Ok(format!(
+        "{}, {}x{}, {} frames idle",
+        avatar.name,
+        size.width,
+        size.height,
+        avatar.idle().len()
+    ))
 }
 
 fn model(config: &Config) -> anyhow::Result<String> {
@@ -117,7 +127,11 @@ fn welcome(config: &Config) -> anyhow::Result<String> {
         file => file.into(),
     };
     let mut file = SoundFile::open(&path).context("set audio.file to a sound file")?;
-    Ok(format!("{}, {:.0} s", path.display(), file.measure()?.as_secs_f64()))
+    Ok(format!(
+        "{}, {:.0} s",
+        path.display(),
+        file.measure()?.as_secs_f64()
+    ))
 }
 
 fn microphone(config: &Config) -> Finding {
@@ -151,8 +165,12 @@ fn http(config: &Config) -> Finding {
 fn media(config: &Config) -> Finding {
     let port = config.media.udp_port;
     match UdpSocket::bind(("0.0.0.0", port)) {
-        Ok(_) => Works(format!("UDP {port} is free; open it in the firewall for viewers elsewhere")),
-        Err(error) => Broken(format!("UDP port {port}: {error}. Stop the other program, or set media.udp_port")),
+        Ok(_) => Works(format!(
+            "UDP {port} is free; open it in the firewall for viewers elsewhere"
+        )),
+        Err(error) => Broken(format!(
+            "UDP port {port}: {error}. Stop the other program, or set media.udp_port"
+        )),
     }
 }
 

@@ -35,7 +35,8 @@ fn open_avatar(config: &Config, assets: &Path) -> anyhow::Result<Arc<Avatar>> {
 /// The configured model, loaded.
 fn open_model(config: &Config, assets: &Path) -> anyhow::Result<Arc<Library>> {
     let id = &config.show.model;
-    let model = Bundle::open(&bundle(assets, "model", id)?).with_context(|| format!("model {id}"))?;
+    let model =
+        Bundle::open(&bundle(assets, "model", id)?).with_context(|| format!("model {id}"))?;
     let runtime = Runtime::load(&config.models)?;
     Library::open(model, runtime, Instant::now()).with_context(|| format!("model {id}"))
 }

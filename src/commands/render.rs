@@ -38,7 +38,8 @@ pub fn run(config: &Config, audio: &Path, out: &Path, report: Option<&Path>) -> 
         done.cpu_s * 1e3 / done.frames.max(1) as f64,
     );
     if let Some(path) = report {
-        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        let file =
+            File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
         serde_json::to_writer_pretty(file, &done)?;
     }
     Ok(())

@@ -52,14 +52,33 @@ impl Collector for Everything {
         let counters: [(&str, &str, &dyn Fn(&Stats) -> u64); 7] = [
             ("frames", "Frames of the timeline", &|s| s.frames.get()),
             ("drawn_frames", "Frames drawn", &|s| s.drawn.get()),
-            ("late_frames", "Frames that nobody encoded in time", &|s| s.late_frames.get()),
-            ("late_chunks", "Chunks of live sound lost for being late", &|s| s.late_chunks.get()),
-            ("late_pictures", "Frames whose base picture was late", &|s| s.late_pictures.get()),
-            ("failed_mouths", "Frames on which the model failed", &|s| s.failed_mouths.get()),
-            ("slow_viewers", "Times that a viewer skipped to a key frame", &|s| s.slow_viewers.get()),
+            ("late_frames", "Frames that nobody encoded in time", &|s| {
+                s.late_frames.get()
+            }),
+            (
+                "late_chunks",
+                "Chunks of live sound lost for being late",
+                &|s| s.late_chunks.get(),
+            ),
+            (
+                "late_pictures",
+                "Frames whose base picture was late",
+                &|s| s.late_pictures.get(),
+            ),
+            ("failed_mouths", "Frames on which the model failed", &|s| {
+                s.failed_mouths.get()
+            }),
+            (
+                "slow_viewers",
+                "Times that a viewer skipped to a key frame",
+                &|s| s.slow_viewers.get(),
+            ),
         ];
         for (name, help, value) in counters {
-            let values: Vec<_> = sessions.iter().map(|s| (s.id.clone(), value(&s.stats))).collect();
+            let values: Vec<_> = sessions
+                .iter()
+                .map(|s| (s.id.clone(), value(&s.stats)))
+                .collect();
             out.counters(name, help, "session", &values)?;
         }
         out.gauges(
@@ -69,7 +88,9 @@ impl Collector for Everything {
         )?;
 
         let timings = |pick: &dyn Fn(&Stats) -> Histogram| {
-            sessions.iter().fold(Histogram::default(), |sum, s| sum.and(&pick(&s.stats)))
+            sessions
+                .iter()
+                .fold(Histogram::default(), |sum, s| sum.and(&pick(&s.stats)))
         };
         let names = Stats::default().stages().map(|(name, _)| name);
         let stages = names.map(|name| {
@@ -89,14 +110,27 @@ impl Collector for Everything {
 
         let reading = app.watchdog.reading();
         out.gauge("rss_bytes", "Resident memory", reading.rss_bytes as f64)?;
-        out.gauge("memory_budget_bytes", "The memory budget", reading.budget_bytes as f64)?;
+        out.gauge(
+            "memory_budget_bytes",
+            "The memory budget",
+            reading.budget_bytes as f64,
+        )?;
         let reclaims: Vec<_> = Level::ALL
             .into_iter()
             .skip(1)
             .map(|level| (level.name().to_owned(), reading.reclaims[level as usize]))
             .collect();
-        out.counters("reclaims", "Times that memory was reclaimed", "level", &reclaims)?;
-        out.counter("reclaimed_bytes", "Resident memory given back", reading.reclaimed_bytes)?;
+        out.counters(
+            "reclaims",
+            "Times that memory was reclaimed",
+            "level",
+            &reclaims,
+        )?;
+        out.counter(
+            "reclaimed_bytes",
+            "Resident memory given back",
+            reading.reclaimed_bytes,
+        )?;
         let loaded = f64::from(u8::from(app.library.loaded()));
         out.gauge("models_loaded", "Networks in memory", loaded)
     }
@@ -148,9 +182,13 @@ impl Out<'_, '_> {
     }
 
     fn gauges(&mut self, name: &str, help: &str, values: &[(String, f64)]) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        let mut metric = self
+            .0
+            .encode_descriptor(name, help, None, MetricType::Gauge)?;
         for (session, value) in values {
-            metric.encode_family(&[("session", session)])?.encode_gauge(value)?;
+            metric
+                .encode_family(&[("session", session)])?
+                .encode_gauge(value)?;
         }
         Ok(())
     }
@@ -161,8 +199,16 @@ impl Out<'_, '_> {
             .encode_counter::<NoLabelSet, _, f64>(&value, None)
     }
 
-    fn counters(&mut self, name: &str, help: &str, label: &str, values: &[(String, u64)]) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+    fn counters(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: &[(String, u64)],
+    ) -> fmt::Result {
+        let mut metric = self
+            .0
+            .encode_descriptor(name, help, None, MetricType::Counter)?;
         for (of, value) in values {
             metric
                 .encode_family(&[(label, of)])?
@@ -172,11 +218,16 @@ impl Out<'_, '_> {
     }
 
     fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) -> fmt::Result {
-        histogram.write(self.0.encode_descriptor(name, help, None, MetricType::Histogram)?)
+        histogram.write(
+            self.0
+                .encode_descriptor(name, help, None, MetricType::Histogram)?,
+        )
     }
 
     fn histograms(&mut self, name: &str, help: &str, stages: &[(&str, Histogram)]) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        let mut metric = self
+            .0
+            .encode_descriptor(name, help, None, MetricType::Histogram)?;
         for (stage, histogram) in stages {
             histogram.write(metric.encode_family(&[("stage", *stage)])?)?;
         }

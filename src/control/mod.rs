@@ -53,10 +53,14 @@ impl Default for Config {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Everybody in the network could control it.
-    #[error("http.listen is {0}, which others can reach: set http.token, or http.insecure = true if everybody may control this")]
+    #[error(
+        "http.listen is {0}, which others can reach: set http.token, or http.insecure = true if everybody may control this"
+    )]
     Open(SocketAddr),
     /// The port is taken or not ours.
-    #[error("cannot listen on {listen}: {source}. Stop the other program, or set http.listen to another port")]
+    #[error(
+        "cannot listen on {listen}: {source}. Stop the other program, or set http.listen to another port"
+    )]
     Listen {
         /// The address.
         listen: SocketAddr,
@@ -113,10 +117,12 @@ pub fn routes(app: App, config: &Config) -> Router {
     let whep = whep::State {
         viewers: app.viewers.clone(),
         sessions: Arc::new(move |id| {
-            sessions.get(id).map_or(whep::Found::Nothing, |session| whep::Found::Live {
-                hub: Arc::clone(&session.hub),
-                stats: Arc::clone(&session.stats),
-            })
+            sessions
+                .get(id)
+                .map_or(whep::Found::Nothing, |session| whep::Found::Live {
+                    hub: Arc::clone(&session.hub),
+                    stats: Arc::clone(&session.stats),
+                })
         }),
     };
     let guarded = Router::new()
@@ -134,7 +140,9 @@ pub fn routes(app: App, config: &Config) -> Router {
         .route("/web/{file}", get(page::web))
         .route("/healthz", get(status::healthz))
         .merge(guarded)
-        .method_not_allowed_fallback(async || Problem::method_not_allowed("This address has other methods."))
+        .method_not_allowed_fallback(async || {
+            Problem::method_not_allowed("This address has other methods.")
+        })
         .fallback(async || Problem::not_found("There is nothing at this address."))
         .with_state(app)
         .merge(whep::routes(whep, auth))

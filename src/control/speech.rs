@@ -73,13 +73,16 @@ pub(super) async fn push(
                 "Send a sound file (WAV, FLAC, MP3, OGG or M4A) as the body, or as the field `file` of a form.",
             ));
         }
-        (spool(request.into_body().into_data_stream(), most).await?, kind)
+        (
+            spool(request.into_body().into_data_stream(), most).await?,
+            kind,
+        )
     };
     // Opening looks into the file: not on a thread that serves viewers.
     let pushed = tokio::task::spawn_blocking(move || session.speech.push(sound, Some(&hint)));
-    let accepted = pushed
-        .await
-        .map_err(|_| Problem::unprocessable("The sound file can't be read: its decoder gave up."))??;
+    let accepted = pushed.await.map_err(|_| {
+        Problem::unprocessable("The sound file can't be read: its decoder gave up.")
+    })??;
     Ok((StatusCode::ACCEPTED, Json(accepted.into())))
 }
 
@@ -126,7 +129,8 @@ async fn spool<E: std::fmt::Display>(
     mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
     most: u64,
 ) -> Result<File, Problem> {
-    let full = |e: std::io::Error| Problem::internal(format!("The sound can't be stored here: {e}."));
+    let full =
+        |e: std::io::Error| Problem::internal(format!("The sound can't be stored here: {e}."));
     let mut file = tempfile::tempfile().map_err(full)?;
     let mut size = 0;
     while let Some(part) = body.next().await {
@@ -144,7 +148,9 @@ async fn spool<E: std::fmt::Display>(
             .map_err(full)?;
     }
     if size == 0 {
-        return Err(Problem::unprocessable("The body is empty: send a sound file."));
+        return Err(Problem::unprocessable(
+            "The body is empty: send a sound file.",
+        ));
     }
     file.rewind().map_err(full)?;
     Ok(file)

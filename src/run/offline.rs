@@ -88,8 +88,7 @@ pub fn render(job: &Job<'_>, mut progress: impl FnMut(Duration)) -> Result<Repor
     job.avatar.idle().cache.set_limit(job.clip_cache);
     let mut sound = SoundFile::open(job.sound)?;
     let pool = FramePool::new(1, job.avatar.size);
-    let mut renderer =
-        Renderer::new(job.avatar, job.library, job.voice, pool, &stats, started)?;
+    let mut renderer = Renderer::new(job.avatar, job.library, job.voice, pool, &stats, started)?;
     let mut h264 = H264::new(job.encode, job.avatar.size)?;
     let mut opus = Opus::new(job.encode)?;
     let mut file = Mp4Writer::create(job.out, job.avatar.size, opus.pre_skip())?;

@@ -145,7 +145,8 @@ mod tests {
                 }
                 last = Some(now);
             }
-            now = now.max(start) + (MS * 120).saturating_sub(now - last.unwrap_or(now)) - SPACING * 2;
+            now =
+                now.max(start) + (MS * 120).saturating_sub(now - last.unwrap_or(now)) - SPACING * 2;
         }
     }
 

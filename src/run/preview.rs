@@ -18,7 +18,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no display.
-    #[error("there is no display for --preview (DISPLAY and WAYLAND_DISPLAY are empty): the stream goes on without a window")]
+    #[error(
+        "there is no display for --preview (DISPLAY and WAYLAND_DISPLAY are empty): the stream goes on without a window"
+    )]
     NoDisplay,
     /// OpenCV can't show it.
     #[error("the preview window can't be shown ({0}): the stream goes on without it")]

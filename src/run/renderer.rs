@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::avatar::{Avatar, Clip, Face, Picture, Player};
-use crate::media::{AudioChunk, FPS, FRAME_PERIOD, MEL_BANDS, MEL_STEPS, MelWindow, SPEECH_SAMPLES};
+use crate::media::{
+    AudioChunk, FPS, FRAME_PERIOD, MEL_BANDS, MEL_STEPS, MelWindow, SPEECH_SAMPLES,
+};
 use crate::model::Manifest;
 use crate::pool::{Frame, FramePool};
 use crate::run::library::Library;
@@ -144,7 +146,8 @@ impl Renderer {
             .then(|| {
                 let picture = picture(&self.drawing.player, index);
                 let mel = mel.filter(|_| weight > 0.0);
-                self.drawing.draw(now, pts, picture, mel, weight, &self.stats)
+                self.drawing
+                    .draw(now, pts, picture, mel, weight, &self.stats)
             })
             .flatten();
         self.drawing.rest(weight > 0.0);
@@ -279,7 +282,9 @@ impl Drawing {
         frame.i420_mut().copy_from_slice(picture.i420());
         if let (Some(mel), Some(face)) = (mel, self.clip.face(picture.index)) {
             let inferred = self.mouth(now, &picture, face, mel, weight, stats, &mut frame);
-            stats.compose.add(started.elapsed().saturating_sub(inferred));
+            stats
+                .compose
+                .add(started.elapsed().saturating_sub(inferred));
         } else {
             stats.compose.add(started.elapsed());
         }

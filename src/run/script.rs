@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use crate::media::{AudioChunk, FRAME_PERIOD};
 use crate::pool::Frame;
-use crate::run::renderer::{Renderer, SOURCE, Speaker};
 use crate::run::looped::Looped;
+use crate::run::renderer::{Renderer, SOURCE, Speaker};
 use crate::run::speech::{Speech, Spoken, Voice};
 use crate::stage::audio::file;
 
@@ -113,7 +113,11 @@ impl Script {
         let cleared = self.speech.clear();
         let pushed = self.waiting > 0 || cleared.utterances > 0;
         // What played to its end was not interrupted.
-        let played = if self.waiting > 0 { self.played } else { Duration::ZERO };
+        let played = if self.waiting > 0 {
+            self.played
+        } else {
+            Duration::ZERO
+        };
         self.renderer.forget();
         self.waiting = 0;
         self.speaker = SOURCE;

@@ -206,7 +206,9 @@ impl Session {
     /// frame with what was played. `None` when the session is ending.
     pub fn interrupt(&self) -> Option<Interrupted> {
         let (answer, answered) = bounded(1);
-        self.orders.send_timeout(Order::Interrupt(answer), ANSWER).ok()?;
+        self.orders
+            .send_timeout(Order::Interrupt(answer), ANSWER)
+            .ok()?;
         answered.recv_timeout(ANSWER).ok()
     }
 
@@ -234,7 +236,10 @@ impl Session {
 
     /// Forgets every decoded picture. Returns the bytes that were kept.
     pub fn clear_clip_cache(&self) -> usize {
-        self.avatar.clips().map(|(_, clip)| clip.cache.clear()).sum()
+        self.avatar
+            .clips()
+            .map(|(_, clip)| clip.cache.clear())
+            .sum()
     }
 
     /// Bytes of decoded pictures that are kept, and of compressed clips.

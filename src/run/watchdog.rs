@@ -153,7 +153,11 @@ impl Watch {
         } else if std::mem::take(&mut self.trim_next) {
             native::trim_allocator();
         }
-        if self.watched.library.unload_idle(now, self.watched.idle_unload) {
+        if self
+            .watched
+            .library
+            .unload_idle(now, self.watched.idle_unload)
+        {
             tracing::info!("the model is unloaded: no mouth was drawn for a while");
             self.trim_next = true;
         }
@@ -171,7 +175,11 @@ impl Watch {
 
     /// Lets caches and viewers have what the level leaves them.
     fn allow(&self, level: Level) {
-        let cache = if level < Level::Hard { self.clip_cache } else { 0 };
+        let cache = if level < Level::Hard {
+            self.clip_cache
+        } else {
+            0
+        };
         for session in self.watched.sessions.all() {
             session.set_clip_cache(cache);
         }
@@ -212,7 +220,10 @@ impl Watch {
         for session in self.watched.sessions.all() {
             let stats = &session.stats;
             let drawn = stats.drawn.get();
-            let last = self.drawn.insert(session.id.clone(), drawn).unwrap_or(drawn);
+            let last = self
+                .drawn
+                .insert(session.id.clone(), drawn)
+                .unwrap_or(drawn);
             let fps = (drawn - last) as f64 / passed.as_secs_f64();
             stats.fps.set(fps);
             if line {

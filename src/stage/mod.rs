@@ -12,7 +12,7 @@ pub mod lipsync;
 pub mod compose;
 // Frame, AudioChunk -> Packet
 pub mod encode;
-// Packet -> file
-pub mod write;
 // Packet -> viewers
 pub mod send;
+// Packet -> file
+pub mod write;

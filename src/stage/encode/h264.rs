@@ -46,7 +46,7 @@ impl H264 {
             // The sessions are the parallelism.
             .num_threads(1)
             // OpenCV converts with BT.601 in limited range. Players that aren't
-            // told guess by the picture's size, and high pictures turn greenish.
+            // told guess, and take high pictures for BT.709.
             .vui(VuiConfig::bt601());
         let mut encoder = Encoder::with_api_config(OpenH264API::from_source(), settings)
             .map_err(|source| failed(size, source))?;

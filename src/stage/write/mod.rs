@@ -243,7 +243,7 @@ impl Mp4Writer {
 
     fn write_room(&mut self) -> Result<(), Error> {
         if let Err(source) = self.file.write_all(&self.room) {
-            // Half a fragment confuses players; without it the file is whole.
+            // Half a fragment is of no use; without it the file is whole.
             let _stays = self.file.set_len(self.written);
             let path = self.path.clone();
             return Err(match source.kind() {
