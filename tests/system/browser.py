@@ -1,5 +1,6 @@
 """The page in headless Chromium, as somebody sees and hears it."""
 
+import base64
 import os
 
 import numpy as np
@@ -37,7 +38,7 @@ INBOUND = """async () => {
     return found;
 }"""
 
-# The luma of each picture shown, 128 by 128, for some seconds.
+# The luma of each picture shown, 128 by 128 bytes in base64, for some seconds.
 PICTURES = """async (seconds) => {
     const video = document.getElementById('video');
     const canvas = new OffscreenCanvas(128, 128);
@@ -49,10 +50,10 @@ PICTURES = """async (seconds) => {
             if (performance.now() > end) return done();
             paint.drawImage(video, 0, 0, 128, 128);
             const { data } = paint.getImageData(0, 0, 128, 128);
-            const luma = new Array(128 * 128);
-            for (let n = 0; n < luma.length; n++)
-                luma[n] = Math.round(0.299 * data[4 * n] + 0.587 * data[4 * n + 1] + 0.114 * data[4 * n + 2]);
-            pictures.push(luma);
+            let luma = '';
+            for (let n = 0; n < data.length; n += 4)
+                luma += String.fromCharCode(0.299 * data[n] + 0.587 * data[n + 1] + 0.114 * data[n + 2]);
+            pictures.push(btoa(luma));
             video.requestVideoFrameCallback(look);
         };
         video.requestVideoFrameCallback(look);
@@ -114,7 +115,8 @@ class Page:
         pictures = self.tab.evaluate(PICTURES, seconds)
         assert len(pictures) > 5 * seconds, f"the page showed only {len(pictures)} pictures in {seconds} s"
         # A screen's 0 to 255 are the stream's 16 to 235.
-        luma = np.array(pictures, np.float32).reshape(-1, mouth.SIDE, mouth.SIDE) * (219 / 255) + 16
+        luma = np.frombuffer(b"".join(map(base64.b64decode, pictures)), np.uint8).reshape(-1, mouth.SIDE, mouth.SIDE)
+        luma = luma.astype(np.float32) * (219 / 255) + 16
         return mouth.activity(luma)
 
     def give(self, name, sound, mime="audio/wav"):

@@ -15,14 +15,19 @@ class Display:
     def __init__(self):
         read, write = os.pipe()
         self.process = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{WIDTH}x{HEIGHT}x24", "-nolisten", "tcp"],
+            ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{WIDTH}x{HEIGHT}x24", "-nolisten", "tcp", "-noreset"],
             pass_fds=[write], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )
         os.close(write)
         with os.fdopen(read) as number:
             self.name = f":{number.readline().strip()}"
         assert self.name != ":", "Xvfb did not start"
-        self.env = {"DISPLAY": self.name, "WAYLAND_DISPLAY": "", "GDK_BACKEND": "x11"}
+        self.env = {"DISPLAY": self.name, "WAYLAND_DISPLAY": "", "QT_QPA_PLATFORM": "xcb", "GDK_BACKEND": "x11"}
+        # Its number comes before it lets anybody in.
+        end = time.monotonic() + 10
+        while self._xdotool("getdisplaygeometry").returncode != 0:
+            assert time.monotonic() < end, "Xvfb lets nobody in"
+            time.sleep(0.05)
 
     def close(self):
         self.process.terminate()

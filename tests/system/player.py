@@ -198,6 +198,8 @@ def gaps(pictures):
 
 def rate(pictures):
     """Pictures a second."""
+    if len(pictures) < 2:
+        return 0.0
     return (len(pictures) - 1) / (pictures[-1].at - pictures[0].at)
 
 

@@ -6,7 +6,7 @@ import sys
 import time
 
 from player import Viewer, rate
-from server import PROGRAM, ROOT, eventually
+from server import PROGRAM, ROOT, eventually, free_port
 
 
 def test_sigterm_tells_the_viewers_and_ends_with_0(serve):
@@ -94,9 +94,10 @@ def test_health_status_metrics_and_memory_answer(serve):
 
 
 def test_the_doctor_and_the_lists_say_what_is_here():
-    for command in (["doctor"], ["avatar", "list"], ["avatar", "check", "ava"], ["model", "list"], ["model", "check", "ava-192"]):
+    ports = ["--set", f"http.listen=127.0.0.1:{free_port()}", "--set", f"media.udp_port={free_port()}"]
+    for command in (["doctor", *ports], ["avatar", "list"], ["avatar", "check", "ava"], ["model", "list"], ["model", "check", "ava-192"]):
         run = subprocess.run([str(PROGRAM), *command], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
-        assert run.returncode == 0, (command, run.stderr)
+        assert run.returncode == 0, (command, run.stdout, run.stderr)
         assert run.stdout.strip(), command
 
 

@@ -9,7 +9,7 @@ from player import Viewer, activity, loudness, rate
 from server import eventually
 
 
-def test_what_is_said_into_the_microphone_is_heard_and_spoken(serve, microphone):
+def test_what_is_said_into_the_microphone_is_heard_and_spoken(microphone, serve):
     server = serve({"audio.source": "microphone"}, env=microphone.env)
     assert server.session()["source"].startswith("microphone")
     with Viewer(server.url) as viewer:
@@ -28,18 +28,19 @@ def test_what_is_said_into_the_microphone_is_heard_and_spoken(serve, microphone)
     assert rate(talk) == pytest.approx(25, abs=1)
 
 
-def test_auto_takes_the_microphone_that_is_there(serve, microphone):
+def test_auto_takes_the_microphone_that_is_there(microphone, serve):
     server = serve({"audio.source": "auto"}, env=microphone.env)
     assert server.session()["source"].startswith("microphone")
 
 
-def test_a_microphone_that_is_lost_comes_back_and_the_show_goes_on(serve, microphone):
+def test_a_microphone_that_is_lost_comes_back_and_the_show_goes_on(microphone, serve):
     server = serve({"audio.source": "microphone"}, env=microphone.env)
     with Viewer(server.url) as viewer:
         viewer.wait_for_picture()
         voice = microphone.say(sounds.speech(15))
         eventually(lambda: server.session()["state"] == "talking", within=4)
 
+        before = len(server.log)
         microphone.unplug()
         voice.wait(5)
         viewer.watch(1.5)
@@ -52,11 +53,12 @@ def test_a_microphone_that_is_lost_comes_back_and_the_show_goes_on(serve, microp
         microphone.say(sounds.speech(8))
         back = time.monotonic()
         eventually(lambda: server.session()["state"] == "talking", within=4)
-        assert time.monotonic() - back < 3.5
+        # Two seconds are promised; the rest is for paplay, the words' beginning and a busy machine.
+        assert time.monotonic() - back < 3
         talk, sound = viewer.watch(2)
         assert loudness(sound) > 0.03
         assert activity(talk) > 2
-    lost = [line for line in server.log.splitlines() if "lost" in line and "microphone" in line.lower()]
+    lost = [line for line in server.log[before:].splitlines() if "WARN" in line and "microphone" in line]
     assert len(lost) == 1, f"it is logged once:\n{server.log}"
 
 
