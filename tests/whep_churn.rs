@@ -32,7 +32,7 @@ async fn come_and_go(server: &Server, times: usize) {
         client.close().await;
     }
     while server.viewers.count("live") > 0 {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rtc::interceptor::{Interceptor, Packet, Slot, StreamInfo, TaggedPacket};
+use rtc::peer_connection::transport::RTCDtlsTransportState;
 use rtc::rtcp::goodbye::Goodbye;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::sender_report::SenderReport;
@@ -146,12 +147,20 @@ impl Client {
     }
 
     /// Waits until it knows that the server has hung up.
-    pub async fn hung_up(&mut self) {
-        let closed = self
-            .state
-            .wait_for(|s| *s == RTCPeerConnectionState::Closed);
-        let closed = tokio::time::timeout(FOREVER, closed).await;
-        closed.expect("told by DTLS").expect("it has a state");
+    pub async fn hung_up(&self) {
+        let looks = async {
+            loop {
+                let receivers = self.pc.get_receivers().await;
+                let transport = receivers[0].transport().await.expect("it is open");
+                let state = transport.expect("connected").state().await;
+                if state.expect("it has one") == RTCDtlsTransportState::Closed {
+                    return;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        let closed = tokio::time::timeout(FOREVER, looks).await;
+        closed.expect("told by DTLS");
     }
 
     pub async fn trickle(&self, headers: &[(&str, &str)], fragment: &str) -> Reply {

@@ -8,18 +8,20 @@ use rtc::ice::mdns::MulticastDnsMode;
 use rtc::ice::network_type::NetworkType;
 use rtc::interceptor::{NackResponderBuilder, Slot};
 use rtc::media_stream::MediaStreamTrack;
+use rtc::peer_connection::transport::RTCDtlsTransportState as DtlsState;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters,
     RTCRtpEncodingParameters, RTCRtpRtxParameters, RtpCodecKind,
 };
 use tokio::sync::{Mutex, watch};
-use webrtc::media_stream::track_local::TrackLocal;
+use tokio::time::sleep;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler,
     RTCIceCandidateInit, RTCPeerConnectionState as State, RTCSessionDescription, Registry,
     SettingEngine, SettingEngineBuilder,
 };
+use webrtc::rtp_transceiver::RtpSender;
 
 use super::line::Line;
 use super::offer::{self, CANDIDATES, Chosen, Offer};
@@ -42,6 +44,9 @@ const CHECK_EVERY: Duration = Duration::from_millis(100);
 /// Checks of one candidate before it is given up: 2 seconds.
 const CHECKS: u16 = 20;
 
+/// Time between looks at whether the viewer has hung up.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 /// Packets kept for retransmission: two seconds of 2 Mbit/s.
 const KEPT_PACKETS: u16 = 512;
 
@@ -55,6 +60,8 @@ pub(super) struct Connection {
     peer: Arc<dyn PeerConnection>,
     line: Arc<Line>,
     state: watch::Receiver<State>,
+    /// Tells the state of the transport, which closes without an event.
+    sender: Option<Arc<dyn RtpSender>>,
     agreed: Mutex<Agreed>,
 }
 
@@ -124,6 +131,7 @@ pub(super) async fn answer(port: &Port, offer: Offer) -> Result<Begun, OfferErro
         peer: Arc::new(peer),
         line,
         state,
+        sender: None,
         agreed: Mutex::new(Agreed {
             offer,
             etag: random_name(),
@@ -133,15 +141,14 @@ pub(super) async fn answer(port: &Port, offer: Offer) -> Result<Begun, OfferErro
     let agreed = connection.agreed.get_mut();
     let (offer, etag) = (&agreed.offer, agreed.etag.clone());
 
-    let video = add(&*connection.peer, video, &offer.video)
-        .await
-        .map_err(failed)?;
+    let peer = &*connection.peer;
+    let (video, sender) = add(peer, video, &offer.video).await.map_err(failed)?;
+    connection.sender = Some(sender);
     let audio = match (audio, &offer.audio) {
-        (Some(stream), Some(chosen)) => Some(
-            add(&*connection.peer, stream, chosen)
-                .await
-                .map_err(failed)?,
-        ),
+        (Some(stream), Some(chosen)) => {
+            let (audio, _) = add(peer, stream, chosen).await.map_err(failed)?;
+            Some(audio)
+        }
         _ => None,
     };
     let ours = accept(&*connection.peer, &connection.line, &offer.sdp)
@@ -168,6 +175,21 @@ impl Connection {
         let reached = state.wait_for(|state| states.contains(state)).await;
         // Without anybody to tell the state, it is the last one.
         reached.map_or(State::Closed, |state| *state)
+    }
+
+    /// Waits until the viewer has closed its side. Who goes without a word is
+    /// missed by ICE instead, and later.
+    pub(super) async fn hung_up(&self) {
+        let Some(sender) = &self.sender else { return };
+        loop {
+            sleep(LOOK_EVERY).await;
+            let Ok(Some(transport)) = sender.transport().await else {
+                return;
+            };
+            if !matches!(transport.state().await, Ok(DtlsState::Connected)) {
+                return;
+            }
+        }
     }
 
     /// Takes a fragment that the viewer sent under the ETag `if_match`.
@@ -267,7 +289,7 @@ async fn add(
     peer: &dyn PeerConnection,
     stream: Stream,
     chosen: &Chosen,
-) -> webrtc::error::Result<Track> {
+) -> webrtc::error::Result<(Track, Arc<dyn RtpSender>)> {
     let (kind, name) = match chosen.codec {
         Codec::Opus => (RtpCodecKind::Audio, "sound"),
         Codec::H264 | Codec::Vp8 => (RtpCodecKind::Video, "picture"),
@@ -292,9 +314,8 @@ async fn add(
         vec![coding],
     );
     let track = Arc::new(TrackLocalStaticRTP::new(track));
-    peer.add_track(Arc::clone(&track) as Arc<dyn TrackLocal>)
-        .await?;
-    Ok(Track::new(stream, track))
+    let sender = peer.add_track(Arc::clone(&track) as _).await?;
+    Ok((Track::new(stream, track), sender))
 }
 
 /// Registers `chosen` as the viewer numbered it: the only one of its kind.

@@ -49,6 +49,7 @@ pub(super) async fn serve(
         tokio::select! {
             () = feed(&connection, streams, watch, &stats) => {}
             _ = connection.reaches(&[State::Failed, State::Closed]) => {}
+            () = connection.hung_up() => {}
         }
     };
     tokio::select! {
