@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use crate::run::speech;
 use crate::stage::{audio, encode, lipsync, send, voice};
-use crate::{control, memory};
+use crate::{control, memory, toml_error};
 
 /// Everything that can be configured. `config/default.toml` explains each key.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -126,7 +126,7 @@ impl Config {
             })?;
             table = text.parse().map_err(|e: toml::de::Error| Error::Syntax {
                 path: path.to_owned(),
-                problem: e.to_string().trim().to_owned(),
+                problem: toml_error::one_line(&text, &e),
             })?;
             check(&table, &known, &path.display().to_string())?;
         }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::toml_error;
+
 /// Why a bundle can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -173,7 +175,7 @@ impl Bundle {
             problem,
         };
         let manifest: Manifest =
-            toml::from_str(&text).map_err(|e| broken(e.to_string().trim().to_owned()))?;
+            toml::from_str(&text).map_err(|e| broken(toml_error::one_line(&text, &e)))?;
         let hears = 0.0..=MOST_LOOK_AHEAD_MS;
         if !hears.contains(&manifest.look_ahead_ms) || manifest.mel_offset_ms.abs() > 1_000.0 {
             return Err(broken(

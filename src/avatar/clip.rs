@@ -110,7 +110,7 @@ pub struct Clip {
 }
 
 impl Clip {
-    /// Reads the video at `path` and checks it against its face track.
+    /// Reads the video at `path`; `faces` has an entry for each of its frames.
     pub(super) fn open(
         path: &Path,
         colour: Colour,
@@ -118,16 +118,8 @@ impl Clip {
         faces: Vec<Option<Face>>,
     ) -> Result<Self, Error> {
         let bitstream = Bitstream::read(path, colour, size)?;
-        if bitstream.len() != faces.len() {
-            let problem = format!(
-                "the video has {} frames, but its face track has {}: make the track anew from this video",
-                bitstream.len(),
-                faces.len()
-            );
-            return Err(Error::broken(path, problem));
-        }
         let clip = Self {
-            cache: Cache::new(faces.len()),
+            cache: Cache::new(bitstream.len()),
             bitstream,
             faces,
             size,
@@ -164,12 +156,12 @@ impl Clip {
 
     /// Frames of the clip.
     pub fn len(&self) -> usize {
-        self.faces.len()
+        self.bitstream.len()
     }
 
     /// Whether there are no frames. Never, once opened.
     pub fn is_empty(&self) -> bool {
-        self.faces.is_empty()
+        self.len() == 0
     }
 
     /// Where the face is in frame `index`, if one shows.

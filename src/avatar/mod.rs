@@ -18,6 +18,7 @@ pub use clip::{Cache, Clip, Picture, Player};
 
 use crate::media::FPS;
 use crate::pool::Size;
+use crate::toml_error;
 
 /// The name of the clip that plays while nothing else is asked for.
 pub const IDLE: &str = "idle";
@@ -129,8 +130,8 @@ impl Avatar {
             path: path.clone(),
             source,
         })?;
-        let manifest: Manifest =
-            toml::from_str(&text).map_err(|e| Error::broken(&path, e.to_string().trim()))?;
+        let manifest: Manifest = toml::from_str(&text)
+            .map_err(|e| Error::broken(&path, toml_error::one_line(&text, &e)))?;
         let Manifest { width, height, .. } = manifest;
         if width % 2 + height % 2 > 0 || !SIDE.contains(&width) || !SIDE.contains(&height) {
             let problem = format!(
@@ -154,9 +155,19 @@ impl Avatar {
         let size = Size { width, height };
         let mut clips = BTreeMap::new();
         for (name, clip) in &manifest.clips {
-            let faces = read_track(&folder.join(plain(&path, &clip.faces)?), size)?;
+            let track = folder.join(plain(&path, &clip.faces)?);
+            let faces = read_track(&track, size)?;
             let video = folder.join(plain(&path, &clip.video)?);
+            let frames = faces.len();
             let clip = Clip::open(&video, clip.colour, size, faces)?;
+            if clip.len() != frames {
+                let problem = format!(
+                    "{frames} frames are tracked, but {} has {}: make the track anew from this video",
+                    video.display(),
+                    clip.len()
+                );
+                return Err(Error::broken(&track, problem));
+            }
             clips.insert(name.clone(), Arc::new(clip));
         }
         Ok(Self {

@@ -13,7 +13,9 @@ use mouthpiece::stage::audio::file::SoundFile;
 
 /// Renders `audio` to `out`.
 pub fn run(config: &Config, audio: &Path, out: &Path, report: Option<&Path>) -> anyhow::Result<()> {
-    let length = SoundFile::open(audio)?.measure()?;
+    let length = SoundFile::open(audio)
+        .and_then(|mut sound| sound.measure())
+        .with_context(|| audio.display().to_string())?;
     let assets = config.assets()?;
     let avatar = super::open_avatar(config, &assets)?;
     let library = super::open_model(config, &assets)?;

@@ -1,0 +1,139 @@
+//! From the device's callback to the encoder's input nothing is allocated by
+//! our code once it is warm. ONNX Runtime's binding allocates a little on every
+//! run of a network; that is measured alone and must explain everything.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use mouthpiece::avatar::Avatar;
+use mouthpiece::media::{AudioChunk, FRAME_PERIOD, MEL_BANDS, MEL_STEPS};
+use mouthpiece::model::Bundle;
+use mouthpiece::pool::{Frame, FramePool};
+use mouthpiece::ring::{Next, ring};
+use mouthpiece::run::library::Library;
+use mouthpiece::run::renderer::Renderer;
+use mouthpiece::run::script::Script;
+use mouthpiece::run::speech::{self, Speech};
+use mouthpiece::stage::audio::file::SoundFile;
+use mouthpiece::stage::lipsync::{self, Mouth, Runtime};
+use mouthpiece::stage::voice;
+use mouthpiece::stats::Stats;
+
+/// Calls of the allocator, by any thread.
+static CALLS: AtomicU64 = AtomicU64::new(0);
+
+struct Counting;
+
+// SAFETY: every call is forwarded to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.fetch_add(1, Relaxed);
+        // SAFETY: `layout` is the caller's.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: `memory` and `layout` are the caller's.
+        unsafe { System.dealloc(memory, layout) }
+    }
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        CALLS.fetch_add(1, Relaxed);
+        // SAFETY: all three are the caller's.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = CALLS.load(Relaxed);
+    work();
+    CALLS.load(Relaxed) - before
+}
+
+/// One loop of the clip, and the frames that are counted after.
+const WARM: u64 = 170;
+const COUNTED: u64 = 300;
+
+#[test]
+fn from_the_device_to_the_encoder_nothing_is_allocated() {
+    let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
+    let now = Instant::now();
+    let avatar = Arc::new(Avatar::open(&assets.join("avatars/ava")).expect("the avatar"));
+    let runtime = Runtime::load(&lipsync::Config::default()).expect("ONNX Runtime: make setup");
+    let bundle = Bundle::open(&assets.join("models/ava-192")).expect("the model");
+    let library = Library::open(bundle, runtime, now).expect("the model fits");
+
+    let mut mouth = Mouth::new(&library.want(now).expect("loaded")).expect("tensors");
+    let silence = [[-4.0; MEL_STEPS]; MEL_BANDS];
+    let mut bare = |runs: u64| {
+        for _ in 0..runs {
+            mouth.run(&silence).expect("runs");
+        }
+    };
+    bare(5);
+    let of_the_network = allocations(|| bare(COUNTED));
+
+    // All of the welcome speech's chunks, as a device would give them.
+    let mut file = SoundFile::open(&assets.join("speech/welcome.flac")).expect("the speech");
+    let mut chunks = Vec::new();
+    let mut chunk = AudioChunk::SILENCE;
+    while file.next(&mut chunk).expect("decodes") {
+        chunks.push(chunk);
+    }
+
+    for cache in [0, 64 << 20] {
+        avatar.idle().cache.set_limit(cache);
+        let stats = Stats::new();
+        let pool = FramePool::new(4, avatar.size);
+        let voice = voice::Config::default();
+        let renderer = Renderer::new(&avatar, &library, &voice, pool.clone(), &stats, now);
+        let (speech, heard) = Speech::start(&speech::Config::default()).expect("a thread");
+        let mut script = Script::new(renderer.expect("made"), speech, heard, None).expect("made");
+        let (sound_in, sound_out) = ring::<AudioChunk>(3);
+        let (frames_in, frames_out) = ring::<Frame>(2);
+        let mut drawn = 0;
+        let mut tick = |n: u64| {
+            // Without a pause in the speech the network runs on every frame.
+            let chunk = chunks[25 + (n % 100) as usize];
+            assert!(sound_in.push(chunk).is_none());
+            let Next::Item(chunk) = sound_out.next(Duration::ZERO) else {
+                panic!("no sound")
+            };
+            let pts = FRAME_PERIOD * n as u32;
+            let played = script.play(now, pts, Some(&chunk), true);
+            if let Some(frame) = played.frame {
+                assert!(frames_in.push(frame).is_none());
+                let Next::Item(frame) = frames_out.next(Duration::ZERO) else {
+                    panic!("no frame")
+                };
+                assert_eq!(frame.pts, pts);
+                drawn += 1;
+            }
+            std::thread::yield_now();
+        };
+        for n in 0..WARM {
+            tick(n);
+        }
+        let runs = stats.lipsync.histogram().1;
+        let all = allocations(|| {
+            for n in WARM..WARM + COUNTED {
+                tick(n);
+            }
+        });
+        let runs = stats.lipsync.histogram().1 - runs;
+        assert!(
+            runs > COUNTED / 2,
+            "the mouth was drawn: {runs} of {COUNTED}"
+        );
+        assert_eq!(
+            all,
+            of_the_network * runs / COUNTED,
+            "cache of {cache} bytes"
+        );
+    }
+}
