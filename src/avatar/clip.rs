@@ -21,6 +21,9 @@ const AHEAD: usize = 6;
 /// that is being decoded, the one that is drawn, and the last one.
 const SPARE: usize = AHEAD + 3;
 
+/// Frames after the one that is late from which a late decoder goes on.
+const LEAD: u64 = 2;
+
 /// One picture of a clip.
 #[derive(Debug)]
 pub struct Picture {
@@ -235,7 +238,7 @@ impl Player {
     /// was decoded for earlier frames is let go.
     pub fn picture(&self, frame: u64) -> Option<Arc<Picture>> {
         let mut state = self.shared.lock();
-        let picture = state.take(frame);
+        let picture = state.take(frame, LEAD);
         drop(state);
         self.shared.changed.notify_all();
         picture
@@ -246,7 +249,7 @@ impl Player {
     pub fn picture_waiting(&self, frame: u64) -> Option<Arc<Picture>> {
         let mut state = self.shared.lock();
         loop {
-            if let Some(picture) = state.take(frame) {
+            if let Some(picture) = state.take(frame, 0) {
                 drop(state);
                 self.shared.changed.notify_all();
                 return Some(picture);
@@ -265,17 +268,20 @@ impl Player {
 }
 
 impl State {
-    fn take(&mut self, frame: u64) -> Option<Arc<Picture>> {
+    /// Frame `frame`, if it is ready. Where the decoder is not about to get
+    /// there, it goes on from `lead` frames after: with none it would always
+    /// be late once it is slow, and nothing would ever show.
+    fn take(&mut self, frame: u64, lead: u64) -> Option<Arc<Picture>> {
         while self.ready.front().is_some_and(|(n, _)| *n < frame) {
             self.ready.pop_front();
         }
-        if self.ready.front().is_some_and(|(n, _)| *n == frame) {
+        let coming = self.ready.front().map_or(self.next, |(n, _)| *n);
+        if coming == frame {
             return self.ready.pop_front().map(|(_, picture)| picture);
         }
-        // The timeline jumped, or the decoder is late: go on from here.
-        self.ready.clear();
-        if self.next != frame {
-            self.next = frame;
+        if !(frame..=frame + lead).contains(&coming) {
+            self.ready.clear();
+            self.next = frame + lead;
         }
         None
     }
