@@ -61,6 +61,7 @@ class Viewer:
     codecs: set = field(default_factory=set)
     offered_at: float = None
     answered_at: float = None
+    connected_at: float = None
 
     def __enter__(self):
         self.loop = asyncio.new_event_loop()
@@ -97,6 +98,8 @@ class Viewer:
         @self.pc.on("connectionstatechange")
         def changed():
             self.state = self.pc.connectionState
+            if self.state == "connected":
+                self.connected_at = time.monotonic()
             if self.state in ("connected", "failed", "closed"):
                 connected.set()
 
@@ -131,7 +134,7 @@ class Viewer:
         async def note(packet):
             info = getattr(packet, "sender_info", None)
             if info is not None:
-                self.reports.append((kind, info.ntp_time / 2**32, info.rtp_timestamp, time.monotonic()))
+                self.reports.append((kind, info.ntp_timestamp / 2**32, info.rtp_timestamp, time.monotonic()))
             await handle(packet)
 
         receiver._handle_rtcp_packet = note
@@ -183,6 +186,18 @@ class Viewer:
         pictures = [s for s in list(self.seen) if begin <= s.at < end]
         sound = [h for h in list(self.heard) if begin <= h.at < end]
         return pictures, sound
+
+    def skew(self, pictures, sound):
+        """Seconds by which sound arrives later than picture, on the clock of the sender's reports."""
+        return self._delay("audio", sound, 48_000) - self._delay("video", pictures, 90_000)
+
+    def _delay(self, kind, arrived, clock):
+        """The median arrival less its time on the sender's clock."""
+        reports = [(ntp, rtp) for reported, ntp, rtp, _ in self.reports if reported == kind]
+        assert reports, f"no sender report came for {kind}"
+        ntp, rtp = reports[-1]
+        # RTP time wraps at 32 bits.
+        return float(np.median([p.at - ntp - ((p.rtp - rtp + 2**31) % 2**32 - 2**31) / clock for p in arrived]))
 
 
 def activity(pictures):
