@@ -29,7 +29,7 @@ class Refused(Exception):
 
 @dataclass
 class Seen:
-    """One picture: when it came (monotonic seconds), its RTP time, and itself, small."""
+    """One picture: when it came (monotonic seconds), its RTP time since the first, and itself, small."""
 
     at: float
     rtp: int
@@ -39,7 +39,7 @@ class Seen:
 
 @dataclass
 class Heard:
-    """Some 20 ms of sound: when it came, its RTP time, and its level (0 to 1)."""
+    """Some 20 ms of sound: when it came, its RTP time since the first, and its level (0 to 1)."""
 
     at: float
     rtp: int
@@ -55,7 +55,7 @@ class Viewer:
     token: str = None
     seen: list = field(default_factory=list)
     heard: list = field(default_factory=list)
-    #: (kind, NTP seconds of the sender, RTP time, when it came) of each sender report.
+    #: (kind, NTP seconds of the sender, RTP time as in `Seen`, when it came) of each sender report.
     reports: list = field(default_factory=list)
     state: str = "new"
     codecs: set = field(default_factory=set)
@@ -134,7 +134,9 @@ class Viewer:
         async def note(packet):
             info = getattr(packet, "sender_info", None)
             if info is not None:
-                self.reports.append((kind, info.ntp_timestamp / 2**32, info.rtp_timestamp, time.monotonic()))
+                # Its pictures and sound count from the first one that came; so does this.
+                origin = receiver._RTCRtpReceiver__timestamp_mapper._origin or 0
+                self.reports.append((kind, info.ntp_timestamp / 2**32, info.rtp_timestamp - origin, time.monotonic()))
             await handle(packet)
 
         receiver._handle_rtcp_packet = note
