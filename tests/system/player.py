@@ -58,7 +58,6 @@ class Viewer:
     #: (kind, NTP seconds of the sender, RTP time as in `Seen`, when it came) of each sender report.
     reports: list = field(default_factory=list)
     state: str = "new"
-    codecs: set = field(default_factory=set)
     offered_at: float = None
     answered_at: float = None
     connected_at: float = None
@@ -149,7 +148,6 @@ class Viewer:
                 return
             now = time.monotonic()
             if track.kind == "video":
-                self.codecs.add("video")
                 self.seen.append(Seen(now, frame.pts, (frame.width, frame.height), mouth.small(frame)))
             else:
                 samples = frame.to_ndarray().astype(np.float32) / 32_768
