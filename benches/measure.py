@@ -28,7 +28,6 @@ stop        from SIGTERM to exit 0 with a viewer there.
 
 import argparse
 import pathlib
-import statistics
 import sys
 import tempfile
 import time
@@ -153,22 +152,13 @@ def measure_microphone(_, n):
         "p95 150 ms", p95 <= 0.15)
 
 
-def delays(viewer, kind, arrived, clock):
-    """Arrival of each piece less its time on the sender's clock, by its stream's last sender report."""
-    reports = [(ntp, rtp) for k, ntp, rtp, _ in viewer.reports if k == kind]
-    assert reports, f"no sender report came for {kind}"
-    ntp, rtp = reports[-1]
-    offset = lambda then: ((then - rtp + 2**31) % 2**32 - 2**31) / clock  # noqa: E731
-    return [piece.at - (ntp + offset(piece.rtp)) for piece in arrived]
-
-
 def measure_skew(server, n):
     with Viewer(server.url) as viewer:
         viewer.wait_for_picture()
         server.speak(sounds.speech(16))
         viewer.watch(1.5)
         pictures, sound = viewer.watch(12)
-    skew = statistics.median(delays(viewer, "audio", sound, 48_000)) - statistics.median(delays(viewer, "video", pictures, 90_000))
+    skew = viewer.skew(pictures, sound)
     row("sound later than picture, by sender reports", f"{skew * 1000:+.0f} ms", "−15 … +45 ms", -0.015 <= skew <= 0.045)
     # On a grid of 10 ms: the level of the voice, and how far the mouth is from rest.
     grid = np.arange(pictures[0].at + 0.2, pictures[-1].at - 0.2, 0.01)

@@ -29,7 +29,7 @@ class Refused(Exception):
 
 @dataclass
 class Seen:
-    """One picture: when it came (monotonic seconds), its RTP time, and itself, small."""
+    """One picture: when it came (monotonic seconds), its RTP time since the first, and itself, small."""
 
     at: float
     rtp: int
@@ -39,7 +39,7 @@ class Seen:
 
 @dataclass
 class Heard:
-    """Some 20 ms of sound: when it came, its RTP time, and its level (0 to 1)."""
+    """Some 20 ms of sound: when it came, its RTP time since the first, and its level (0 to 1)."""
 
     at: float
     rtp: int
@@ -55,12 +55,12 @@ class Viewer:
     token: str = None
     seen: list = field(default_factory=list)
     heard: list = field(default_factory=list)
-    #: (kind, NTP seconds of the sender, RTP time, when it came) of each sender report.
+    #: (kind, NTP seconds of the sender, RTP time as in `Seen`, when it came) of each sender report.
     reports: list = field(default_factory=list)
     state: str = "new"
-    codecs: set = field(default_factory=set)
     offered_at: float = None
     answered_at: float = None
+    connected_at: float = None
 
     def __enter__(self):
         self.loop = asyncio.new_event_loop()
@@ -97,6 +97,8 @@ class Viewer:
         @self.pc.on("connectionstatechange")
         def changed():
             self.state = self.pc.connectionState
+            if self.state == "connected":
+                self.connected_at = time.monotonic()
             if self.state in ("connected", "failed", "closed"):
                 connected.set()
 
@@ -131,7 +133,9 @@ class Viewer:
         async def note(packet):
             info = getattr(packet, "sender_info", None)
             if info is not None:
-                self.reports.append((kind, info.ntp_time / 2**32, info.rtp_timestamp, time.monotonic()))
+                # Its pictures and sound count from the first one that came; so does this.
+                origin = receiver._RTCRtpReceiver__timestamp_mapper._origin or 0
+                self.reports.append((kind, info.ntp_timestamp / 2**32, info.rtp_timestamp - origin, time.monotonic()))
             await handle(packet)
 
         receiver._handle_rtcp_packet = note
@@ -144,7 +148,6 @@ class Viewer:
                 return
             now = time.monotonic()
             if track.kind == "video":
-                self.codecs.add("video")
                 self.seen.append(Seen(now, frame.pts, (frame.width, frame.height), mouth.small(frame)))
             else:
                 samples = frame.to_ndarray().astype(np.float32) / 32_768
@@ -183,6 +186,18 @@ class Viewer:
         pictures = [s for s in list(self.seen) if begin <= s.at < end]
         sound = [h for h in list(self.heard) if begin <= h.at < end]
         return pictures, sound
+
+    def skew(self, pictures, sound):
+        """Seconds by which sound arrives later than picture, on the clock of the sender's reports."""
+        return self._delay("audio", sound, 48_000) - self._delay("video", pictures, 90_000)
+
+    def _delay(self, kind, arrived, clock):
+        """The median arrival less its time on the sender's clock."""
+        reports = [(ntp, rtp) for reported, ntp, rtp, _ in self.reports if reported == kind]
+        assert reports, f"no sender report came for {kind}"
+        ntp, rtp = reports[-1]
+        # RTP time wraps at 32 bits.
+        return float(np.median([p.at - ntp - ((p.rtp - rtp + 2**31) % 2**32 - 2**31) / clock for p in arrived]))
 
 
 def activity(pictures):

@@ -62,6 +62,16 @@ def test_pushed_speech_is_heard_moves_the_mouth_and_the_mouth_rests_after_it(qui
     assert activity(again) < 1.5 * activity(rest)
 
 
+def test_sender_reports_put_sound_and_picture_on_one_clock(quiet):
+    with Viewer(quiet.url) as viewer:
+        viewer.wait_for_picture()
+        viewer.watch(3.5)
+        kinds = {kind for kind, *_ in viewer.reports}
+        assert kinds == {"audio", "video"}, "the reports must be such that a strict player can read them"
+        pictures, sound = viewer.watch(1)
+        assert abs(viewer.skew(pictures, sound)) < 0.1
+
+
 def test_two_viewers_see_and_hear_the_same(quiet):
     with Viewer(quiet.url) as one, Viewer(quiet.url) as two:
         one.wait_for_picture()
