@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn levels_begin_where_the_ladder_says() {
-        let at = |percent| Level::Normal.next(percent * 10, 1_000);
+        let at = |percent: u64| Level::Normal.next(percent * 10, 1_000);
         let levels = [0, 69, 70, 89, 90, 99, 100, 300].map(at);
         use Level::*;
         assert_eq!(
