@@ -11,6 +11,7 @@ use rtc::peer_connection::transport::RTCDtlsTransportState;
 use rtc::rtcp::goodbye::Goodbye;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::sender_report::SenderReport;
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::{NackPair, TransportLayerNack};
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use rtc::sansio::Protocol;
 use tokio::sync::watch;
@@ -175,17 +176,39 @@ impl Client {
 
     /// Asks for a key frame.
     pub async fn lose_picture(&self) {
-        let (track, ssrc) = {
+        let media_ssrc = self.got.borrow().video[0].header.ssrc;
+        self.tell(PictureLossIndication {
+            sender_ssrc: 0,
+            media_ssrc,
+        })
+        .await;
+    }
+
+    /// Asks for the pictures' packet `sequence` again.
+    pub async fn lose_packet(&self, sequence: u16) {
+        let media_ssrc = self.got.borrow().video[0].header.ssrc;
+        let nacks = vec![NackPair {
+            packet_id: sequence,
+            lost_packets: 0,
+        }];
+        self.tell(TransportLayerNack {
+            sender_ssrc: 0,
+            media_ssrc,
+            nacks,
+        })
+        .await;
+    }
+
+    async fn tell(&self, packet: impl rtc::rtcp::Packet + 'static) {
+        let track = {
             let got = self.got.borrow();
             let video = got.tracks.iter().find(|(k, _)| *k == RtpCodecKind::Video);
-            let (_, track) = video.expect("it watches");
-            (Arc::clone(track), got.video[0].header.ssrc)
+            Arc::clone(&video.expect("it watches").1)
         };
-        let lost = PictureLossIndication {
-            sender_ssrc: 0,
-            media_ssrc: ssrc,
-        };
-        track.write_rtcp(vec![Box::new(lost)]).await.expect("sent");
+        track
+            .write_rtcp(vec![Box::new(packet)])
+            .await
+            .expect("sent");
     }
 
     pub async fn close(self) {

@@ -105,8 +105,7 @@ async fn a_viewer_sees_and_hears_in_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_picture_brings_a_key_frame() {
     let server = Server::start(config(), None).await;
-    let client = Client::watching(server.addr).await;
-    let mut client = client;
+    let mut client = Client::watching(server.addr).await;
     assert_eq!(server.keys.load(Relaxed), 1, "one to begin with");
     client.lose_picture().await;
     let parameters = |got: &client::Got| {
@@ -115,6 +114,44 @@ async fn a_lost_picture_brings_a_key_frame() {
     };
     client.until(|got| parameters(got) == 2).await;
     assert_eq!(server.keys.load(Relaxed), 2);
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_packet_is_sent_again() {
+    let server = Server::start(config(), None).await;
+    let mut client = Client::watching(server.addr).await;
+    // The end of a picture, which is like no other packet.
+    client
+        .until(|got| got.video.iter().any(|packet| packet.header.marker))
+        .await;
+    let lost = {
+        let got = client.got.borrow();
+        let end = got.video.iter().find(|packet| packet.header.marker);
+        end.expect("a whole picture").clone()
+    };
+    client.lose_packet(lost.header.sequence_number).await;
+    let again = |got: &client::Got| {
+        let same = got.video.iter().filter(|packet| {
+            let whole = packet.payload == lost.payload;
+            whole || packet.payload.get(2..) == Some(&lost.payload)
+        });
+        same.count()
+    };
+    client.until(|got| again(got) == 2).await;
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_falls_behind_goes_on_at_a_key_frame() {
+    let server = Server::start(config(), None).await;
+    let mut client = Client::watching(server.addr).await;
+    server.burst();
+    let before = client.got.borrow().video.len();
+    client.until(|got| got.video.len() > before + 30).await;
+    assert!(server.stats.slow_viewers.get() > 0);
+    assert!(server.keys.load(Relaxed) > 1, "another one to go on with");
+    assert_in_time(&client.got.borrow().video, 90_000.0);
     client.close().await;
 }
 

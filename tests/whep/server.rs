@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "not every test uses all of it")]
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -22,6 +22,7 @@ pub struct Server {
     pub addr: SocketAddr,
     pub viewers: Viewers,
     pub stats: Arc<Stats>,
+    pub hub: Weak<Hub>,
     /// Pictures that were key frames.
     pub keys: Arc<std::sync::atomic::AtomicUsize>,
     show: JoinHandle<()>,
@@ -36,6 +37,7 @@ impl Server {
         let show = tokio::spawn(show(Arc::clone(&hub), Arc::clone(&keys)));
         let weak = Arc::downgrade(&hub);
         let counted = Arc::clone(&stats);
+        let own = Weak::clone(&weak);
         let sessions = move |name: &str| match (name, weak.upgrade()) {
             ("live", Some(hub)) => Found::Live {
                 hub,
@@ -59,9 +61,18 @@ impl Server {
             addr,
             viewers,
             stats,
+            hub: own,
             keys,
             show,
             http,
+        }
+    }
+
+    /// Sends more at once than a viewer can take.
+    pub fn burst(&self) {
+        let hub = self.hub.upgrade().expect("the show goes on");
+        for _ in 0..5_000 {
+            hub.send(packet(Codec::Vp8, Duration::ZERO, false, 10));
         }
     }
 

@@ -24,10 +24,11 @@ use webrtc::peer_connection::{
 use webrtc::rtp_transceiver::RtpSender;
 
 use super::line::Line;
-use super::offer::{self, CANDIDATES, Chosen, Offer};
+use super::offer::{self, Offer};
 use super::port::Port;
 use super::reports::{Reports, Talk};
 use super::rtp::Stream;
+use super::section::{CANDIDATES, Chosen};
 use super::trickle::{self, Fragment};
 use super::viewer::Track;
 use super::{OfferError, TrickleError, Trickled, random_name};
@@ -39,10 +40,12 @@ const DISCONNECTED: Duration = Duration::from_secs(5);
 const FAILED: Duration = Duration::from_secs(5);
 /// Time between checks of whether the viewer is still there.
 const KEEPALIVE: Duration = Duration::from_secs(2);
-/// Time between checks of one candidate, while connecting.
-const CHECK_EVERY: Duration = Duration::from_millis(100);
-/// Checks of one candidate before it is given up: 2 seconds.
-const CHECKS: u16 = 20;
+/// Time between checks of one candidate, while connecting. The handshake of
+/// DTLS begins with the first check after the candidate was agreed.
+const CHECK_EVERY: Duration = Duration::from_millis(20);
+/// Checks of one candidate by ourselves: half a second's, enough to open a
+/// router for the viewer's own, which we answer for as long as they come.
+const CHECKS: u16 = 25;
 
 /// Time between looks at whether the viewer has hung up.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -50,8 +53,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Packets kept for retransmission: two seconds of 2 Mbit/s.
 const KEPT_PACKETS: u16 = 512;
 
-/// The one stream that both tracks belong to.
-const STREAM: &str = "mouthpiece";
+/// The one stream that both tracks belong to, and its canonical name in RTCP.
+pub(super) const STREAM: &str = "mouthpiece";
 
 /// Our side of a viewer's connection. It must be closed.
 pub(super) struct Connection {

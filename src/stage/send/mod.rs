@@ -1,9 +1,10 @@
 //! Viewers by WebRTC: packets of a session to browsers and players.
 //!
-//! All viewers share one UDP port ([`port`]), each has a connection of its own
-//! ([`connect`]) and a task that feeds it ([`viewer`]). [`Viewers`] is the
-//! bounded register of all of them; whoever signals (WHEP) talks to it.
+//! All viewers share one UDP port (`port`), each has a connection of its own
+//! (`connect`) and a task that feeds it (`viewer`). [`Viewers`] is the bounded
+//! register of all of them; whoever signals (WHEP) talks to it.
 
+mod config; // [media]
 mod connect; // an offer -> a connection
 mod line; // a connection's way through the port
 mod offer; // the offer read, the answer written
@@ -11,80 +12,30 @@ mod outside; // addresses that lead to the port
 mod port; // one UDP port for all
 mod reports; // RTCP: one clock for sound and picture
 mod rtp; // Packet -> RTP
-mod stun;
+mod section; // one section of an offer
+mod stun; // where a server sees us, whom a viewer asks for
 mod trickle; // what a viewer says later
 mod viewer; // the task that feeds a connection
 
 use std::collections::HashMap;
-use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::hub::Hub;
 use crate::stats::Stats;
+use config::links;
+pub use config::{Config, Turn};
 use connect::{Begun, Connection};
 use offer::Offer;
 use port::Port;
 
 /// How long the viewers have to hear the goodbye at the end.
 const GOODBYE: Duration = Duration::from_millis(1_500);
-
-/// The section `[media]`: how viewers reach us.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// The one UDP port of all viewers. 0 takes any free one.
-    pub udp_port: u16,
-    /// Addresses or names under which viewers find this machine, beside its
-    /// own: the public one behind a router or in a container.
-    pub announce: Vec<String>,
-    /// STUN servers (`stun:host:port`) that tell us how the world sees us, and
-    /// viewers how it sees them.
-    pub stun: Vec<String>,
-    /// TURN servers that relay for viewers who reach nothing else.
-    pub turn: Vec<Turn>,
-    /// Viewers at a time, of all sessions.
-    pub max_viewers: usize,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            udp_port: 8189,
-            announce: Vec::new(),
-            stun: Vec::new(),
-            turn: Vec::new(),
-            max_viewers: 16,
-        }
-    }
-}
-
-/// A TURN server, as viewers are told it.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Turn {
-    /// Its addresses: `turn:host:port?transport=udp`, `turns:…`.
-    pub urls: Vec<String>,
-    /// The user name.
-    pub username: String,
-    /// The password. Every viewer who may watch gets to know it.
-    pub credential: String,
-}
-
-impl fmt::Debug for Turn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Turn")
-            .field("urls", &self.urls)
-            .field("username", &self.username)
-            .finish_non_exhaustive()
-    }
-}
 
 /// Why the port could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -146,7 +97,7 @@ pub enum OfferError {
     NoCodec,
     /// Every seat is taken.
     #[error("all {0} viewers' seats are taken: try again later")]
-    Full(usize),
+    Full(u32),
     /// Memory is short.
     #[error("memory is short, no more viewers are taken now: try again later")]
     Refused,
@@ -207,7 +158,7 @@ pub struct Viewers(Arc<Register>);
 struct Register {
     port: Port,
     links: Vec<String>,
-    max: usize,
+    max: u32,
     seats: Arc<Semaphore>,
     viewers: Mutex<HashMap<String, Entry>>,
     refusing: AtomicBool,
@@ -231,7 +182,7 @@ impl Viewers {
             port: Port::bind(config).await?,
             links,
             max: config.max_viewers,
-            seats: Arc::new(Semaphore::new(config.max_viewers)),
+            seats: Arc::new(Semaphore::new(config.max_viewers as usize)),
             viewers: Mutex::default(),
             refusing: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -343,11 +294,8 @@ impl Viewers {
             // An error says that it has left already.
             let _left = entry.leave.send(true);
         }
-        let all = u32::try_from(self.0.max).unwrap_or(u32::MAX);
-        if timeout(GOODBYE, self.0.seats.acquire_many(all))
-            .await
-            .is_err()
-        {
+        let empty = self.0.seats.acquire_many(self.0.max);
+        if timeout(GOODBYE, empty).await.is_err() {
             tracing::debug!("some viewers did not take the goodbye in time");
         }
     }
@@ -383,51 +331,6 @@ impl Register {
     }
 }
 
-/// The `Link` headers of `config`, checked.
-fn links(config: &Config) -> Result<Vec<String>, Error> {
-    let server = |key, url: &String, schemes: &[&str], example| {
-        let known = schemes.iter().any(|scheme| url.starts_with(scheme));
-        let plain = url
-            .chars()
-            .all(|c| c.is_ascii_graphic() && !"<>\"".contains(c));
-        (known && plain && !url.ends_with(':'))
-            .then(|| format!("<{url}>; rel=\"ice-server\""))
-            .ok_or_else(|| Error::Server {
-                key,
-                url: url.clone(),
-                example,
-            })
-    };
-    let mut links = Vec::new();
-    for url in &config.stun {
-        let example = "stun:stun.example.org:3478";
-        links.push(server("media.stun", url, &["stun:"], example)?);
-    }
-    for turn in &config.turn {
-        for url in &turn.urls {
-            let example = "turn:turn.example.org:3478?transport=udp";
-            let link = server("media.turn", url, &["turn:", "turns:"], example)?;
-            let words = [&turn.username, &turn.credential];
-            if !words
-                .iter()
-                .all(|w| w.chars().all(|c| matches!(c, ' '..='~')))
-            {
-                return Err(Error::Credential { url: url.clone() });
-            }
-            let [name, word] = words.map(|word| quotable(word));
-            links.push(format!(
-                "{link}; username=\"{name}\"; credential=\"{word}\"; credential-type=\"password\""
-            ));
-        }
-    }
-    Ok(links)
-}
-
-/// `text` for between the quotes of a header.
-fn quotable(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"")
-}
-
 /// 128 random bits in hex.
 fn random_name() -> String {
     format!("{:032x}", rand::random::<u128>())
@@ -436,56 +339,4 @@ fn random_name() -> String {
 /// Locks what no panic can leave half changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ice_servers_are_told_in_the_order_that_players_expect() {
-        let config = Config {
-            stun: vec!["stun:stun.example.org".into()],
-            turn: vec![Turn {
-                urls: vec!["turn:turn.example.org:3478?transport=udp".into()],
-                username: "me".into(),
-                credential: "a\"b".into(),
-            }],
-            ..Config::default()
-        };
-        assert_eq!(
-            links(&config).expect("good addresses"),
-            [
-                r#"<stun:stun.example.org>; rel="ice-server""#,
-                r#"<turn:turn.example.org:3478?transport=udp>; rel="ice-server"; username="me"; credential="a\"b"; credential-type="password""#,
-            ]
-        );
-    }
-
-    #[test]
-    fn a_wrong_server_is_named_with_a_right_one() {
-        for (stun, turn) in [("turn.example.org", "turn:a"), ("stun:a", "stun:b\r\nX: y")] {
-            let config = Config {
-                stun: vec![stun.into()],
-                turn: vec![Turn {
-                    urls: vec![turn.into()],
-                    username: String::new(),
-                    credential: String::new(),
-                }],
-                ..Config::default()
-            };
-            let sentence = links(&config).expect_err("one is wrong").to_string();
-            assert!(sentence.contains("example.org:3478"), "{sentence}");
-        }
-    }
-
-    #[test]
-    fn a_password_is_not_printed() {
-        let turn = Turn {
-            urls: vec![],
-            username: "me".into(),
-            credential: "secret".into(),
-        };
-        assert!(!format!("{turn:?}").contains("secret"));
-    }
 }

@@ -4,6 +4,7 @@
 //! finds its line by the user name's first half, which we chose, and so ties
 //! the sender's address to the line; whatever else that address sends follows.
 //! Answers leave from the address that was asked, also on a host with many.
+//! IPv4 only: a label stands for one family, and every viewer has this one.
 
 use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
@@ -325,6 +326,27 @@ mod tests {
         assert_eq!(port.socket.entries(), (1, 1));
         drop((line, view));
         assert_eq!(port.socket.entries(), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_server_says_where_the_port_is_seen() {
+        let server = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
+        let addr = server.local_addr().expect("bound");
+        let config = Config {
+            stun: vec![format!("stun:{addr}")],
+            ..config()
+        };
+        let port = Port::bind(&config).await.expect("a free port");
+        let mut asked = [0; 64];
+        let (n, from) = server.recv_from(&mut asked).await.expect("a question");
+        assert_eq!((n, from.port()), (20, port.number()));
+        let seen = "198.51.100.1:40000".parse().expect("an address");
+        let answer = stun::answer(&asked[..n], seen);
+        server.send_to(&answer, from).await.expect("sent");
+        let known = || port.candidates().join("\n").contains("198.51.100.1 40000");
+        while !known() {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]

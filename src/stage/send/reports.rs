@@ -26,6 +26,7 @@ use rtc::shared::TransportContext;
 use rtc::shared::time::SystemInstant;
 use tokio::sync::Notify;
 
+use super::connect::STREAM;
 use super::lock;
 use super::rtp::{Stream, Timeline};
 
@@ -88,7 +89,6 @@ pub(super) struct Talk {
 /// Sends the reports of a connection's streams, and hears its requests.
 pub(super) struct Reports {
     talk: Arc<Talk>,
-    name: String,
     streams: Vec<Sent>,
     next: Option<Instant>,
     said_goodbye: bool,
@@ -114,7 +114,6 @@ impl Reports {
         });
         Self {
             talk,
-            name: format!("{:016x}", rand::random::<u64>()),
             streams: streams.collect(),
             next: None,
             said_goodbye: false,
@@ -142,7 +141,7 @@ impl Reports {
                     source: stream.ssrc,
                     items: vec![SourceDescriptionItem {
                         sdes_type: SdesType::SdesCname,
-                        text: Bytes::copy_from_slice(self.name.as_bytes()),
+                        text: Bytes::from_static(STREAM.as_bytes()),
                     }],
                 }],
             };
@@ -184,11 +183,8 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Reports {
 
     fn handle_read(&mut self, read: TaggedPacket) -> Result<(), Self::Error> {
         if let Packet::Rtcp(packets) = &read.message.packet {
-            let asks = |packet: &Box<dyn rtcp::Packet>| {
-                let packet = packet.as_any();
-                packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>()
-            };
-            if packets.iter().any(asks) {
+            let mut packets = packets.iter().map(|packet| packet.as_any());
+            if packets.any(|p| p.is::<PictureLossIndication>() || p.is::<FullIntraRequest>()) {
                 self.talk.key_wanted.notify_one();
             }
         }

@@ -73,6 +73,21 @@ pub(super) fn request(name: &str) -> Vec<u8> {
     message
 }
 
+/// A server's answer to `question`, from where it came.
+#[cfg(test)]
+pub(super) fn answer(question: &[u8], seen: SocketAddrV4) -> Vec<u8> {
+    let mut message = question.to_vec();
+    message[..2].copy_from_slice(&BINDING_SUCCESS);
+    message[3] = 12;
+    message.extend(XOR_MAPPED_ADDRESS.to_be_bytes());
+    message.extend([0, 8, 0, 1]);
+    let port = seen.port().to_be_bytes();
+    message.extend((0..2).map(|n| port[n] ^ COOKIE[n]));
+    let ip = seen.ip().octets();
+    message.extend((0..4).map(|n| ip[n] ^ COOKIE[n]));
+    message
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,12 +112,9 @@ mod tests {
 
     #[test]
     fn an_answer_says_where_we_were_seen() {
-        let mut answer = question([9; 12]).to_vec();
-        answer[..2].copy_from_slice(&BINDING_SUCCESS);
-        answer.extend([0, 0x20, 0, 8, 0, 1]);
-        answer.extend([0x1F ^ 0x21, 0x90 ^ 0x12]); // 8080
-        answer.extend([203 ^ 0x21, 0x12, 113 ^ 0xA4, 5 ^ 0x42]);
         let seen = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 5), 8080);
+        let answer = answer(&question([9; 12]), seen);
+        assert_eq!(answer[26..28], [0x1F ^ 0x21, 0x90 ^ 0x12]);
         assert_eq!(seen_at(&answer, [9; 12]), Some(seen));
         assert_eq!(seen_at(&answer, [8; 12]), None);
     }

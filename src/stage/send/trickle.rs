@@ -2,7 +2,7 @@
 //! or new credentials, which restart ICE.
 
 use super::TrickleError;
-use super::offer::{CANDIDATES, usable};
+use super::section::{CANDIDATES, usable};
 
 /// A fragment of SDP.
 #[derive(Debug, PartialEq, Eq)]
