@@ -26,7 +26,19 @@ pub struct Hub {
 #[derive(Debug, Default)]
 struct Demand {
     watchers: AtomicUsize,
+    /// Somebody watches since, and has no picture yet.
+    joined: AtomicBool,
+    /// Somebody lost pictures.
     key_wanted: AtomicBool,
+}
+
+/// Why a key frame is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyRequest {
+    /// A watcher lost pictures, and shows the last one meanwhile.
+    Lost,
+    /// A watcher is new, and sees nothing until then.
+    Joined,
 }
 
 impl Hub {
@@ -43,7 +55,7 @@ impl Hub {
     pub fn watch(&self, video: Codec) -> Watch {
         let demand = Arc::clone(self.demand(video));
         demand.watchers.fetch_add(1, Relaxed);
-        demand.key_wanted.store(true, Relaxed);
+        demand.joined.store(true, Relaxed);
         Watch {
             packets: self.packets.subscribe(),
             demand,
@@ -61,9 +73,16 @@ impl Hub {
         self.watchers(Codec::H264) + self.watchers(Codec::Vp8) > 0
     }
 
-    /// Whether a key frame of `video` was asked for since it was last asked here.
-    pub fn take_key_request(&self, video: Codec) -> bool {
-        self.demand(video).key_wanted.swap(false, Relaxed)
+    /// Why a key frame of `video` was asked for since it was last asked here.
+    pub fn take_key_request(&self, video: Codec) -> Option<KeyRequest> {
+        let demand = self.demand(video);
+        let lost = demand.key_wanted.swap(false, Relaxed);
+        let joined = demand.joined.swap(false, Relaxed);
+        match (joined, lost) {
+            (true, _) => Some(KeyRequest::Joined),
+            (false, true) => Some(KeyRequest::Lost),
+            (false, false) => None,
+        }
     }
 
     /// Hands `packet` to every watcher. Never waits.
@@ -156,7 +175,7 @@ mod tests {
     async fn a_watcher_hears_sound_and_its_own_pictures() {
         let hub = Hub::new();
         let mut watch = hub.watch(Codec::H264);
-        assert!(hub.take_key_request(Codec::H264));
+        assert_eq!(hub.take_key_request(Codec::H264), Some(KeyRequest::Joined));
         for codec in [Codec::Vp8, Codec::Opus, Codec::H264] {
             hub.send(packet(codec, 1));
         }
@@ -171,12 +190,12 @@ mod tests {
     async fn a_slow_watcher_skips_and_asks_for_a_key_frame() {
         let hub = Hub::new();
         let mut slow = hub.watch(Codec::H264);
-        assert!(hub.take_key_request(Codec::H264));
+        assert_eq!(hub.take_key_request(Codec::H264), Some(KeyRequest::Joined));
         for n in 0..200 {
             hub.send(packet(Codec::H264, n));
         }
         assert!(matches!(slow.next().await, Heard::Behind));
-        assert!(hub.take_key_request(Codec::H264));
+        assert_eq!(hub.take_key_request(Codec::H264), Some(KeyRequest::Lost));
         assert!(matches!(slow.next().await, Heard::Packet(_)));
     }
 

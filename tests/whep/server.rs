@@ -106,7 +106,7 @@ async fn show(hub: Arc<Hub>, keys: Arc<std::sync::atomic::AtomicUsize>) {
         hub.send(packet(Codec::Opus, now + SOUND_EARLIER, true, 80));
         if n % 2 == 0 {
             for codec in [Codec::H264, Codec::Vp8] {
-                let key = hub.take_key_request(codec);
+                let key = hub.take_key_request(codec).is_some();
                 if key && codec == Codec::H264 {
                     keys.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 }

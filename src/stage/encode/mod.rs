@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use self::h264::H264;
 pub use self::opus::Opus;
 pub use self::vp8::Vp8;
-use crate::hub::Hub;
+use crate::hub::{Hub, KeyRequest};
 use crate::media::{Codec, FPS, Packet};
 use crate::pool::Frame;
 
@@ -126,31 +126,37 @@ pub struct Encoded {
     pub key: bool,
 }
 
-/// Time from one key frame that was asked for to the next. Viewers who lose
+/// Time from one key frame to the next for who lost pictures. Viewers who lose
 /// packets ask often, and key frames cost everyone quality.
-const KEY_PATIENCE: Duration = Duration::from_millis(500);
+const LOST_PATIENCE: Duration = Duration::from_millis(500);
+/// The same for who is new and sees nothing yet: two frames, so that a crowd
+/// that comes at once shares one.
+const JOINED_PATIENCE: Duration = Duration::from_millis(80);
 
-/// When key frames are given: at once, but at most every [`KEY_PATIENCE`].
+/// When key frames are given: at once, unless one was given just before.
 /// A request that came too early is kept until its time.
 #[derive(Debug, Default)]
 struct Keys {
-    wanted: bool,
+    wanted: Option<KeyRequest>,
     last: Option<Duration>,
 }
 
 impl Keys {
     /// Whether the frame at `pts` is to be a key frame.
-    fn due(&mut self, requested: bool, pts: Duration) -> bool {
-        self.wanted |= requested;
-        let patient = self
-            .last
-            .is_none_or(|last| pts.saturating_sub(last) >= KEY_PATIENCE);
-        self.wanted && patient
+    fn due(&mut self, request: Option<KeyRequest>, pts: Duration) -> bool {
+        self.wanted = self.wanted.max(request);
+        let patience = match self.wanted {
+            None => return false,
+            Some(KeyRequest::Lost) => LOST_PATIENCE,
+            Some(KeyRequest::Joined) => JOINED_PATIENCE,
+        };
+        self.last
+            .is_none_or(|last| pts.saturating_sub(last) >= patience)
     }
 
     /// Notes that the frame at `pts` is a key frame.
     fn given(&mut self, pts: Duration) {
-        self.wanted = false;
+        self.wanted = None;
         self.last = Some(pts);
     }
 }
