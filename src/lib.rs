@@ -1,4 +1,50 @@
-//! Mouthpiece: sound in, a face that speaks it out, in real time.
+//! Mouthpiece: sound in, a face that speaks it out, in real time. This page is the map.
+//!
+//! # The path
+//!
+//! ```text
+//! device ─▶ tap ─▶ door ─▶ ring 3 ─┐
+//! speech ─▶ queue ─▶ 10 chunks ────┼▶ script ─▶ renderer ─▶ ring 2 ─▶ encoders ─▶ hub ─▶ viewers
+//! file ───▶ loop  ─▶ 10 chunks ────┘   mel, voice, lip-sync, compose          └─▶ ring 1 ─▶ window
+//! ```
+//!
+//! One chunk of 40 ms, one frame: [`media::AudioChunk`] goes in, [`pool::Frame`] and
+//! [`media::Packet`] come out, and what belongs together has the same `pts`.
+//!
+//! # The modules
+//!
+//! Words are what travels: [`media`], [`ring`], [`pool`], [`hub`], [`avatar`], [`model`],
+//! [`memory`], [`stats`]. A [`stage`] does one thing to it. A [`run`] puts stages on
+//! threads. [`control`] is the HTTP API over the runs. Imports point up that list only,
+//! stages never import each other, and `tests/architecture.rs` holds it.
+//!
+//! # The threads
+//!
+//! | thread | does | waits for |
+//! |---|---|---|
+//! | device callback | pushes samples into a tap | nothing, ever |
+//! | `capture` | cuts chunks; the device is opened by helpers aside | samples |
+//! | `speech`, `loop` | decode sound files ahead | room |
+//! | `clip` | decodes the avatar's pictures ahead | room |
+//! | `render` | everything from a chunk to a frame, and Opus | a chunk, or 40 ms |
+//! | `encode` | H.264, VP8 | a frame |
+//! | `network` | HTTP and viewers, a task each | sockets |
+//! | `watchdog` | memory, the line of the log | a second |
+//! | main | signals | a signal |
+//!
+//! # The bounds
+//!
+//! Every queue has one, a named constant with its reason. Live media that is late loses
+//! its oldest item, and whoever pushed counts it; pushed speech pushes back and loses no
+//! word. Frames come from a pool of fixed size. What is cached can be emptied at any
+//! moment. From the device to the encoder's input nothing is allocated once warm;
+//! `tests/no_alloc.rs` counts.
+//!
+//! # Stopping
+//!
+//! Stopping is the end of the stream: the source is dropped, its ring closes, each loop
+//! returns when its input ends and so closes its output. There are no stop flags on the
+//! path.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
