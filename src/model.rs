@@ -156,7 +156,8 @@ pub struct Bundle {
 }
 
 /// Longest look-ahead: the sound waits for it, and so does whoever listens.
-const MOST_LOOK_AHEAD_MS: f64 = 1_000.0;
+/// Queues of decoded speech are as long as this, and a little more.
+pub const MOST_LOOK_AHEAD_MS: f64 = 400.0;
 
 impl Bundle {
     /// Reads the bundle in `folder`.
@@ -177,10 +178,11 @@ impl Bundle {
         let manifest: Manifest =
             toml::from_str(&text).map_err(|e| broken(toml_error::one_line(&text, &e)))?;
         let hears = 0.0..=MOST_LOOK_AHEAD_MS;
-        if !hears.contains(&manifest.look_ahead_ms) || manifest.mel_offset_ms.abs() > 1_000.0 {
-            return Err(broken(
-                "look_ahead_ms must lie between 0 and 1000, and mel_offset_ms between -1000 and 1000".into(),
-            ));
+        let offset = -1_000.0..=MOST_LOOK_AHEAD_MS;
+        if !hears.contains(&manifest.look_ahead_ms) || !offset.contains(&manifest.mel_offset_ms) {
+            return Err(broken(format!(
+                "look_ahead_ms must lie between 0 and {MOST_LOOK_AHEAD_MS}, and mel_offset_ms between -1000 and {MOST_LOOK_AHEAD_MS}"
+            )));
         }
         let FaceBox { side, mouth } = manifest.face_box;
         if !(0.5..=10.0).contains(&side) || mouth.iter().any(|m| !(0.0..=1.0).contains(m)) {

@@ -21,6 +21,9 @@ const AHEAD: usize = 6;
 /// that is being decoded, the one that is drawn, and the last one.
 const SPARE: usize = AHEAD + 3;
 
+/// Frames that are decoded when a clip is opened, to see that they can be: ten
+/// seconds of video, in half a second.
+const CHECKED: usize = 250;
 /// Frames after the one that is late from which a late decoder goes on.
 const LEAD: u64 = 2;
 
@@ -127,7 +130,9 @@ impl Clip {
             faces,
             size,
         };
-        clip.check(0..1, path)?;
+        // All of a short clip; a long one would delay the start by seconds, and
+        // `mouthpiece avatar check` does it.
+        clip.check(0..clip.len().min(CHECKED), path)?;
         Ok(clip)
     }
 
@@ -308,22 +313,29 @@ struct Worker {
 
 impl Worker {
     fn run(mut self) {
+        let mut last = None;
+        let mut failed = false;
         while let Some(frame) = self.next_wanted() {
             let index = (frame % self.clip.len() as u64) as usize;
-            let Some(picture) = self.decode(index) else {
-                // `Clip::open` decoded a picture, so this file was damaged
-                // further in. The last picture stays.
-                tracing::error!(
-                    index,
-                    "a frame of the clip can't be decoded: check the avatar"
-                );
-                break;
+            let picture = match self.decode(index) {
+                Ok(picture) => Some(picture),
+                Err(error) => {
+                    if !std::mem::replace(&mut failed, true) {
+                        tracing::error!(
+                            "frame {index} of the clip can't be decoded ({error}): the one before stays. Check the avatar"
+                        );
+                    }
+                    last.take()
+                }
             };
+            last.clone_from(&picture);
             let mut state = self.shared.lock();
             // Unless the timeline jumped meanwhile.
             if state.next == frame {
                 state.next += 1;
-                state.ready.push_back((frame, picture));
+                if let Some(picture) = picture {
+                    state.ready.push_back((frame, picture));
+                }
                 drop(state);
                 self.shared.changed.notify_all();
             }
@@ -345,15 +357,15 @@ impl Worker {
         state.open.then_some(state.next)
     }
 
-    fn decode(&mut self, index: usize) -> Option<Arc<Picture>> {
+    fn decode(&mut self, index: usize) -> Result<Arc<Picture>, openh264::Error> {
         if let Some(picture) = self.clip.cache.get(index) {
-            return Some(picture);
+            return Ok(picture);
         }
         let bytes = self.clip.size.i420_bytes();
         let keep = self.clip.cache.has_room(bytes);
-        let spare = self
-            .spare
-            .pop_front_if(|oldest| !keep && Arc::get_mut(oldest).is_some());
+        let oldest = self.spare.front_mut();
+        let free = !keep && oldest.is_some_and(|oldest| Arc::get_mut(oldest).is_some());
+        let spare = if free { self.spare.pop_front() } else { None };
         let mut picture = spare.unwrap_or_else(|| {
             Arc::new(Picture {
                 index,
@@ -362,15 +374,20 @@ impl Worker {
         });
         let drawn = Arc::get_mut(&mut picture).expect("nobody else has it yet");
         drawn.index = index;
-        self.decoder
-            .decode(&self.clip.bitstream, index, &mut drawn.i420)
-            .ok()?;
+        let decoded = self
+            .decoder
+            .decode(&self.clip.bitstream, index, &mut drawn.i420);
+        if let Err(error) = decoded {
+            // From a damaged place only a new decoder goes on.
+            self.decoder = Pictures::new()?;
+            return Err(error);
+        }
         if keep {
             self.clip.cache.keep(&picture);
         } else if self.spare.len() < SPARE {
             self.spare.push_back(Arc::clone(&picture));
         }
-        Some(picture)
+        Ok(picture)
     }
 }
 

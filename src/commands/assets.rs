@@ -11,7 +11,8 @@ use mouthpiece::config::Config;
 use mouthpiece::media::{FPS, MEL_BANDS, MEL_STEPS};
 use mouthpiece::model::Bundle;
 use mouthpiece::native;
-use mouthpiece::stage::lipsync::{Mouth, Network, Runtime};
+use mouthpiece::run::library;
+use mouthpiece::stage::lipsync::{Mouth, Runtime};
 
 /// Runs of a model whose mean is its speed.
 const RUNS: u32 = 50;
@@ -93,7 +94,7 @@ pub fn models(config: &Config, action: &Models) -> anyhow::Result<()> {
                 super::bundle(&assets, "model", model)?
             };
             let bundle = Bundle::open(&folder)?;
-            let network = Network::load(&bundle, &Runtime::load(&config.models)?)?;
+            let network = library::load(&bundle, &Runtime::load(&config.models)?)?;
             let side = network.size();
             let mut mouth = Mouth::new(&network)?;
             let (started, cpu) = (Instant::now(), native::process_cpu_time());

@@ -7,9 +7,10 @@ use std::time::Instant;
 use anyhow::Context;
 use mouthpiece::config::Config;
 use mouthpiece::model::Bundle;
+use mouthpiece::run::library;
 use mouthpiece::stage::audio::device;
 use mouthpiece::stage::audio::file::SoundFile;
-use mouthpiece::stage::lipsync::{self, Network, Runtime};
+use mouthpiece::stage::lipsync::{self, Runtime};
 
 /// One finding.
 enum Finding {
@@ -111,7 +112,7 @@ fn model(config: &Config) -> anyhow::Result<String> {
     let folder = super::bundle(&config.assets()?, "model", &config.show.model)?;
     let bundle = Bundle::open(&folder)?;
     let started = Instant::now();
-    let network = Network::load(&bundle, &Runtime::load(&config.models)?)?;
+    let network = library::load(&bundle, &Runtime::load(&config.models)?)?;
     Ok(format!(
         "{}, {} pixels, loads in {} ms, hears {} ms ahead",
         bundle.manifest.name,

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::App;
 use crate::memory::Level;
+use crate::run::watchdog::Reclaim;
 
 #[derive(Serialize)]
 pub(super) struct Memory {
@@ -21,6 +22,8 @@ pub(super) struct Memory {
     reclaims: BTreeMap<&'static str, u64>,
     /// Bytes of resident memory that they gave back.
     reclaimed_bytes: u64,
+    /// What was done last.
+    last_reclaim: Option<Reclaim>,
 }
 
 pub(super) async fn memory(State(app): State<App>) -> Json<Memory> {
@@ -43,5 +46,6 @@ pub(super) async fn memory(State(app): State<App>) -> Json<Memory> {
             .map(|level| (level.name(), reading.reclaims[level as usize]))
             .collect(),
         reclaimed_bytes: reading.reclaimed_bytes,
+        last_reclaim: reading.last,
     })
 }

@@ -24,6 +24,9 @@ pub(super) async fn metrics(State(app): State<App>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, kind)], text)
 }
 
+/// One number of a session's.
+type Value = fn(&Stats) -> u64;
+
 /// Reads every number at the moment that it is asked for.
 struct Everything(App);
 
@@ -49,29 +52,27 @@ impl Collector for Everything {
             .map(|s| (s.id.clone(), app.viewers.count(&s.id) as f64))
             .collect();
         out.gauges("viewers", "Viewers connected or connecting", &viewers)?;
-        let counters: [(&str, &str, &dyn Fn(&Stats) -> u64); 7] = [
-            ("frames", "Frames of the timeline", &|s| s.frames.get()),
-            ("drawn_frames", "Frames drawn", &|s| s.drawn.get()),
-            ("late_frames", "Frames that nobody encoded in time", &|s| {
+        let counters: [(&str, &str, Value); 7] = [
+            ("frames", "Frames of the timeline", |s| s.frames.get()),
+            ("drawn_frames", "Frames drawn", |s| s.drawn.get()),
+            ("late_frames", "Frames that nobody encoded in time", |s| {
                 s.late_frames.get()
             }),
             (
                 "late_chunks",
                 "Chunks of live sound lost for being late",
-                &|s| s.late_chunks.get(),
+                |s| s.late_chunks.get(),
             ),
-            (
-                "late_pictures",
-                "Frames whose base picture was late",
-                &|s| s.late_pictures.get(),
-            ),
-            ("failed_mouths", "Frames on which the model failed", &|s| {
+            ("late_pictures", "Frames whose base picture was late", |s| {
+                s.late_pictures.get()
+            }),
+            ("failed_mouths", "Frames on which the model failed", |s| {
                 s.failed_mouths.get()
             }),
             (
                 "slow_viewers",
                 "Times that a viewer skipped to a key frame",
-                &|s| s.slow_viewers.get(),
+                |s| s.slow_viewers.get(),
             ),
         ];
         for (name, help, value) in counters {

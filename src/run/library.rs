@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::model::Bundle;
+use crate::model::{Bundle, Manifest};
 use crate::stage::lipsync::{Error, Network, Runtime};
+use crate::stage::mel;
 
 /// One model of the process.
 pub struct Library {
@@ -39,7 +40,7 @@ impl Library {
     ///
     /// When it can't be loaded or doesn't fit.
     pub fn open(bundle: Bundle, runtime: Runtime, now: Instant) -> Result<Arc<Self>, Error> {
-        let network = Network::load(&bundle, &runtime)?;
+        let network = load(&bundle, &runtime)?;
         Ok(Arc::new(Self {
             bundle,
             runtime,
@@ -119,8 +120,13 @@ impl Library {
     }
 
     fn load(&self) {
-        match Network::load(&self.bundle, &self.runtime) {
-            Ok(network) => self.lock().network = Some(network),
+        match load(&self.bundle, &self.runtime) {
+            Ok(network) if network.size() == self.side => self.lock().network = Some(network),
+            Ok(network) => tracing::error!(
+                "the mouth rests: the model now takes {} pixels, and took {} at start; start anew to use it",
+                network.size(),
+                self.side
+            ),
             Err(error) => tracing::error!("the mouth rests: {error}"),
         }
         self.loading.store(false, Relaxed);
@@ -129,4 +135,28 @@ impl Library {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Loads a network that hears no further than its manifest says.
+///
+/// # Errors
+///
+/// When it can't be loaded, doesn't fit, or would wait for sound that never comes in time.
+pub fn load(bundle: &Bundle, runtime: &Runtime) -> Result<Arc<Network>, Error> {
+    let Manifest {
+        look_ahead_ms,
+        mel_offset_ms,
+        ..
+    } = bundle.manifest;
+    let needs = mel::look_ahead(mel_offset_ms).as_secs_f64() * 1e3;
+    if needs > look_ahead_ms {
+        return Err(Error::Manifest {
+            path: bundle.onnx.clone(),
+            problem: format!(
+                "with mel_offset_ms = {mel_offset_ms} its window of mel ends {needs:.1} ms after the frame, but look_ahead_ms is {look_ahead_ms}: set it to {:.0}",
+                needs.ceil()
+            ),
+        });
+    }
+    Network::load(bundle, runtime)
 }

@@ -34,6 +34,9 @@ pub enum Error {
     /// The file can't be written.
     #[error(transparent)]
     Write(#[from] write::Error),
+    /// The video would take the sound's place.
+    #[error("{0} is the sound itself: give --out another name")]
+    Same(std::path::PathBuf),
     /// The clip broke off.
     #[error("the avatar's clip can't be decoded to its end: `mouthpiece avatar check` says where")]
     Clip,
@@ -87,6 +90,11 @@ pub fn render(job: &Job<'_>, mut progress: impl FnMut(Duration)) -> Result<Repor
     let stats = Stats::new();
     job.avatar.idle().cache.set_limit(job.clip_cache);
     let mut sound = SoundFile::open(job.sound)?;
+    if let (Ok(sound), Ok(out)) = (job.sound.canonicalize(), job.out.canonicalize())
+        && sound == out
+    {
+        return Err(Error::Same(job.out.to_owned()));
+    }
     let pool = FramePool::new(1, job.avatar.size);
     let mut renderer = Renderer::new(job.avatar, job.library, job.voice, pool, &stats, started)?;
     let mut h264 = H264::new(job.encode, job.avatar.size)?;

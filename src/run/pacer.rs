@@ -63,9 +63,14 @@ impl Pacer {
         // From the last due time, not from `now`: lateness must not add up.
         let due = self.last + FRAME_PERIOD;
         let on_time = !self.live && now.saturating_duration_since(due) < PATIENCE;
-        self.last = if on_time { due } else { now };
         self.live = false;
-        self.catch_up(now);
+        if on_time {
+            // What is late now is made up for by waking earlier.
+            self.last = due;
+        } else {
+            self.last = now;
+            self.catch_up(now);
+        }
         self.next()
     }
 
@@ -166,6 +171,20 @@ mod tests {
         let pts = pacer.on_chunk(now);
         assert!(last < pts);
         assert!((now - start).abs_diff(pts) < FRAME_PERIOD * 2);
+    }
+
+    #[test]
+    fn a_stall_that_is_made_up_for_costs_no_frame() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(start);
+        let mut now = start;
+        for n in 0..200 {
+            now += pacer.patience(now);
+            // Once in a while the thread is held up for 100 ms.
+            now += if n % 50 == 49 { MS * 100 } else { MS };
+            assert_eq!(pacer.on_silence(now), FRAME_PERIOD * n);
+        }
+        assert!((now - start).abs_diff(FRAME_PERIOD * 200) < FRAME_PERIOD * 3);
     }
 
     #[test]

@@ -138,7 +138,9 @@ impl Renderer {
         if self.lacks() > 0 {
             return None;
         }
-        let weight = self.hearing.weight();
+        let talk = self.hearing.talk();
+        let ready = watched && self.drawing.ready(now, talk);
+        let weight = self.hearing.ease.step(talk && (ready || !watched));
         let (heard, mel) = self.hearing.play();
         self.stats.frames.add(1);
         let index = (pts.as_millis() / FRAME_PERIOD.as_millis()) as u64;
@@ -150,7 +152,7 @@ impl Renderer {
                     .draw(now, pts, picture, mel, weight, &self.stats)
             })
             .flatten();
-        self.drawing.rest(weight > 0.0);
+        self.drawing.rest(watched && weight > 0.0);
         let frame = frame.map(|mut frame| {
             frame.accepted = heard.chunk.accepted;
             frame
@@ -208,10 +210,10 @@ impl Hearing {
         self.line.clear();
     }
 
-    /// How much of the mouth shows in the next frame. It begins to open before
-    /// the voice comes, as far as the line reaches.
-    fn weight(&mut self) -> f32 {
-        self.ease.step(self.line.iter().any(|heard| heard.voiced))
+    /// Whether the mouth shall move: already before the voice comes, as far as
+    /// the line reaches.
+    fn talk(&self) -> bool {
+        self.line.iter().any(|heard| heard.voiced)
     }
 
     fn play(&mut self) -> (Heard, Option<&MelWindow>) {
@@ -304,12 +306,9 @@ impl Drawing {
         stats: &Stats,
         frame: &mut Frame,
     ) -> Duration {
-        if self.mouth.is_none() {
-            self.generation = self.library.generation();
-            let network = self.library.want(now);
-            self.mouth = network.and_then(|network| Mouth::new(&network).ok());
-        }
         let Some(mouth) = &mut self.mouth else {
+            // It is loaded anew; the last mouth settles meanwhile.
+            let _drawn = self.compositor.repeat(frame.i420_mut(), face, weight);
             return Duration::ZERO;
         };
         self.library.touch(now);
@@ -344,6 +343,16 @@ impl Drawing {
             self.mouth = None;
         }
         inferred
+    }
+
+    /// Whether there is a mouth to draw with. One that is wanted begins to load.
+    fn ready(&mut self, now: Instant, wanted: bool) -> bool {
+        if self.mouth.is_none() && wanted {
+            self.generation = self.library.generation();
+            let network = self.library.want(now);
+            self.mouth = network.and_then(|network| Mouth::new(&network).ok());
+        }
+        self.mouth.is_some()
     }
 
     /// Lets the network go when it should be, and the mouth rests.

@@ -275,8 +275,17 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Starts a thread without which there is no show. If it panics, which is a bug,
+/// the process ends: a supervisor restarts what has stopped, and nobody what
+/// stands still.
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name.into()).spawn(run)
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(move || {
+            if std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err() {
+                std::process::exit(101);
+            }
+        })
 }
 
 /// The render thread: from sound to frames, and sound to packets.

@@ -24,6 +24,8 @@ use crate::stage::send::Viewers;
 const PERIOD: Duration = Duration::from_secs(1);
 /// Readings between two lines of the log.
 const LINE: u64 = 10;
+/// How long whoever holds the model takes to let it go: two frames, and a little.
+const LETTING_GO: Duration = Duration::from_millis(100);
 /// A model that no mouth was drawn with for so long is idle when memory is short.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -54,6 +56,21 @@ pub struct Reading {
     pub reclaims: [u64; Level::ALL.len()],
     /// Bytes of resident memory that they gave back.
     pub reclaimed_bytes: u64,
+    /// What was done last.
+    pub last: Option<Reclaim>,
+}
+
+/// What was given up to stay within the budget, and what came back.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Reclaim {
+    /// The level whose actions ran.
+    pub level: Level,
+    /// Bytes of decoded pictures that were forgotten.
+    pub clip_cache_bytes: usize,
+    /// Bytes of the model that was unloaded.
+    pub model_bytes: usize,
+    /// By how many bytes resident memory shrank, with what the allocator kept.
+    pub returned_bytes: u64,
 }
 
 /// The thread that watches. Dropping it ends the watch.
@@ -82,9 +99,16 @@ impl Watchdog {
             clip_cache: config.clip_cache(),
             reading: Arc::clone(&reading),
             drawn: HashMap::new(),
-            trim_next: false,
         };
-        watch.read();
+        let rss = watch.read().rss_bytes;
+        if rss > config.budget() {
+            tracing::warn!(
+                "memory.budget_mb is {}, but the process takes {} MB before anybody watches: no viewer will be taken. Set it to {} or more",
+                config.budget_mb,
+                rss >> 20,
+                (rss >> 20) * 2
+            );
+        }
         let thread = std::thread::Builder::new()
             .name("watchdog".into())
             .spawn(move || {
@@ -128,8 +152,6 @@ struct Watch {
     reading: Arc<Mutex<Reading>>,
     /// Frames that each session had drawn at the last reading.
     drawn: HashMap<String, u64>,
-    /// A model was let go; its last user does so within a frame.
-    trim_next: bool,
 }
 
 impl Watch {
@@ -150,25 +172,19 @@ impl Watch {
         }
         if level > was || (level > Level::Normal && line) {
             self.reclaim(level, now);
-        } else if std::mem::take(&mut self.trim_next) {
+        } else if self.unload(now, self.watched.idle_unload) > 0 {
             native::trim_allocator();
-        }
-        if self
-            .watched
-            .library
-            .unload_idle(now, self.watched.idle_unload)
-        {
             tracing::info!("the model is unloaded: no mouth was drawn for a while");
-            self.trim_next = true;
         }
         self.count(passed, line);
     }
 
     fn read(&mut self) -> Reading {
-        let rss = self.process.memory_info().map_or(0, |memory| memory.rss());
+        let rss = self.process.memory_info().map(|memory| memory.rss());
         let cpu = self.process.cpu_percent().unwrap_or_default();
         let mut reading = self.lock();
-        reading.rss_bytes = rss;
+        // What can't be read, for want of a descriptor, is as it was.
+        reading.rss_bytes = rss.unwrap_or(reading.rss_bytes);
         reading.cpu_percent = cpu;
         reading.clone()
     }
@@ -189,30 +205,44 @@ impl Watch {
     /// Does what the level asks for and notes what came back.
     fn reclaim(&mut self, level: Level, now: Instant) {
         let before = self.read().rss_bytes;
-        let mut freed = Vec::new();
+        let (mut clip_cache_bytes, mut model_bytes) = (0, 0);
         if level >= Level::Hard {
             let sessions = self.watched.sessions.all();
-            let clips: usize = sessions.iter().map(|s| s.clear_clip_cache()).sum();
-            freed.push(format!("clips {} KB", clips >> 10));
-            if self.watched.library.unload_idle(now, IDLE) {
-                freed.push("the model".into());
-                self.trim_next = true;
-            }
+            clip_cache_bytes = sessions.iter().map(|s| s.clear_clip_cache()).sum();
+            model_bytes = self.unload(now, IDLE);
         }
         native::trim_allocator();
         let after = self.read().rss_bytes;
-        let back = before.saturating_sub(after);
+        let done = Reclaim {
+            level,
+            clip_cache_bytes,
+            model_bytes,
+            returned_bytes: before.saturating_sub(after),
+        };
         let mut reading = self.lock();
         reading.reclaims[level as usize] += 1;
-        reading.reclaimed_bytes += back;
+        reading.reclaimed_bytes += done.returned_bytes;
+        reading.last = Some(done);
         drop(reading);
         tracing::info!(
             level = level.name(),
-            freed = freed.join(", "),
-            back_kb = back >> 10,
+            clip_cache_kb = clip_cache_bytes >> 10,
+            model_kb = model_bytes >> 10,
+            returned_kb = done.returned_bytes >> 10,
             rss_mb = after >> 20,
             "memory reclaimed"
         );
+    }
+
+    /// Unloads the model if nobody wanted it for `idle`, and waits until it is
+    /// gone. Returns its bytes.
+    fn unload(&self, now: Instant, idle: Duration) -> usize {
+        let bytes = self.watched.library.bytes();
+        if !self.watched.library.unload_idle(now, idle) {
+            return 0;
+        }
+        std::thread::sleep(LETTING_GO);
+        bytes
     }
 
     /// Frames a second, and the line of the log.

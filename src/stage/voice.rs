@@ -98,6 +98,8 @@ impl Voice {
     pub fn reset(&mut self) {
         self.detector.reset();
         self.rest_len = 0;
+        self.rumble = 0.0;
+        self.levels = Levels::new();
         self.gate.reset();
     }
 

@@ -37,6 +37,8 @@ pub struct Compositor {
     face: [Vec<u8>; 3],
     /// What is drawn, at the model's size, as Y, U and V.
     drawn: [Vec<f32>; 3],
+    /// Whether a mouth was ever drawn.
+    has_drawn: bool,
     /// One plane of the same, and of the mask, at the picture's size.
     region: [Vec<f32>; 2],
 }
@@ -81,6 +83,7 @@ impl Compositor {
             edit,
             face: std::array::from_fn(|_| vec![0; side * side]),
             drawn: std::array::from_fn(|_| vec![0.0; mask.len()]),
+            has_drawn: false,
             mask,
             region: [Vec::new(), Vec::new()],
         })
@@ -139,16 +142,21 @@ impl Compositor {
             Returns::Residual => self.difference(reference, out),
             Returns::Face => self.painted(reference, out),
         }
+        self.has_drawn = true;
         self.repeat(i420, face, weight)
     }
 
-    /// Draws the same mouth as last time, for when the model failed.
+    /// Draws the same mouth as last time, for when the model failed. Without a
+    /// last time nothing is drawn.
     ///
     /// # Errors
     ///
     /// When OpenCV fails, which would be a bug.
     pub fn repeat(&mut self, i420: &mut [u8], face: Face, weight: f32) -> Result<(), Error> {
-        let weight = weight.clamp(0.0, 1.0);
+        if !self.has_drawn || weight <= 0.0 {
+            return Ok(());
+        }
+        let weight = weight.min(1.0);
         let place = self.place(face);
         let size = self.size;
         for (n, plane) in size.planes_mut(i420).into_iter().enumerate() {

@@ -89,7 +89,9 @@ impl Network {
             fade,
         }) = bundle.manifest.edit
         {
-            let fits = |[from, to]: [usize; 2]| from + 2 * fade <= to && to <= size;
+            let fits = |[from, to]: [usize; 2]| {
+                from < to && to <= size && fade <= size && from + 2 * fade <= to
+            };
             if !fits(columns) || !fits(rows) {
                 return Err(Error::Manifest {
                     path: bundle.onnx.clone(),
