@@ -167,14 +167,21 @@ def test_the_window_ends_with_the_server(display, serve):
     assert_quiet(server)
 
 
-def test_the_window_ends_with_a_server_that_is_killed(display, serve):
+@pytest.mark.parametrize("hangs", [False, True])
+def test_the_window_ends_with_a_server_that_is_killed(display, serve, hangs):
     server = serve(env=display.env, arguments=["--preview"])
     display.wait_for_window()
     (window,) = children(server.process.pid)
-    server.process.kill()
-    server.process.wait()
-    server.process = None
-    eventually(lambda: not alive(window), within=2)
+    if hangs:
+        display.process.send_signal(signal.SIGSTOP)
+        time.sleep(1)
+    try:
+        server.process.kill()
+        server.process.wait()
+        server.process = None
+        eventually(lambda: not alive(window), within=4)
+    finally:
+        display.process.send_signal(signal.SIGCONT)
 
 
 def test_ctrl_c_in_the_terminal_ends_both_and_says_nothing_of_the_window(display, serve):
