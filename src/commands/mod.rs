@@ -4,6 +4,7 @@ pub mod assets;
 pub mod doctor;
 pub mod render;
 pub mod serve;
+pub mod window;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -2,18 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, bounded};
 use mouthpiece::config::Config;
 use mouthpiece::control::{self, App, Running};
-use mouthpiece::run::preview::{self, Key};
+use mouthpiece::run::preview;
 use mouthpiece::run::session::{Parts, Session};
 use mouthpiece::run::sessions::{LIVE, Sessions};
 use mouthpiece::run::watchdog::{Watchdog, Watched};
 use mouthpiece::stage::send::Viewers;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 /// Threads of the one runtime for HTTP and viewers.
 const NETWORK_THREADS: usize = 1;
@@ -66,7 +66,7 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
     });
 
     let stop = stop_on_signals(&runtime)?;
-    let (close, closed) = tokio::sync::oneshot::channel::<()>();
+    let (close, closed) = oneshot::channel::<()>();
     let routes = control::routes(Arc::clone(&app), &config.http);
     let server = runtime.spawn(async move {
         let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -85,12 +85,9 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
         "serving"
     );
 
-    if with_window {
-        window(&live, &app, &stop);
-    }
-    while !stop.is_stopping() {
-        stop.wait();
-    }
+    show_window(&live, &app);
+    // Sent or dropped, it is over.
+    let _over = runtime.block_on(stop);
     tracing::info!("stopping");
     drop(live);
     // The end of the stream runs down the path, then viewers hear goodbye.
@@ -106,68 +103,59 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether somebody told us to stop.
-struct Stop {
-    told: Arc<AtomicBool>,
-    wake: Receiver<()>,
-}
-
-impl Stop {
-    fn is_stopping(&self) -> bool {
-        self.told.load(Relaxed)
-    }
-
-    fn wait(&self) {
-        // Closed or not, the flag says it.
-        let _woken = self.wake.recv();
-    }
-}
-
-/// The first SIGTERM or SIGINT stops; a second one exits at once.
-fn stop_on_signals(runtime: &tokio::runtime::Runtime) -> anyhow::Result<Stop> {
+/// Ends with the first SIGTERM or SIGINT; a second one exits at once.
+fn stop_on_signals(runtime: &Runtime) -> anyhow::Result<oneshot::Receiver<()>> {
     let _inside = runtime.enter();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let (waker, wake) = bounded(1);
-    let told = Arc::new(AtomicBool::new(false));
-    let tell = Arc::clone(&told);
+    let (tell, told) = oneshot::channel();
     runtime.spawn(async move {
-        loop {
+        let mut next = async || {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            if tell.swap(true, Relaxed) {
-                std::process::exit(130);
-            }
-            // Full when told twice: once is enough.
-            let _told = waker.try_send(());
-        }
+        };
+        next().await;
+        // Nobody waits any more when the server failed already.
+        let _gone = tell.send(());
+        next().await;
+        std::process::exit(130);
     });
-    Ok(Stop { told, wake })
+    Ok(told)
 }
 
 /// Shows the window until it is closed. The stream goes on without it.
-fn window(live: &Session, app: &App, stop: &Stop) {
+fn show_window(live: &Arc<Session>, app: &App) {
     let Some(frames) = live.take_preview() else {
         return;
     };
-    let figures = || {
+    let (size, title) = (
+        live.avatar.size,
+        format!("Mouthpiece: {}", live.avatar.name),
+    );
+    let (session, app) = (Arc::clone(live), Arc::clone(app));
+    let figures = move || {
         let reading = app.watchdog.reading();
-        let frame = live.stats.frame.recent();
-        format!(
-            "{:.0} fps  {:.1} ms  {} viewers  {} MB  {:.0} % CPU",
-            live.stats.fps.get(),
-            frame.mean.as_secs_f64() * 1e3,
-            app.viewers.count(LIVE),
+        let frame = session.stats.frame.recent().mean;
+        let viewers = app.viewers.count(LIVE);
+        let mut line = format!("{:.0} fps   ", session.stats.fps.get());
+        // Measured to the end of encoding: not before there is a viewer.
+        if !frame.is_zero() {
+            line += &format!("{:.1} ms a frame   ", frame.as_secs_f64() * 1e3);
+        }
+        line + &format!(
+            "{viewers} viewer{}   {} MB   {:.0} % CPU",
+            if viewers == 1 { "" } else { "s" },
             reading.rss_bytes >> 20,
             reading.cpu_percent,
         )
     };
-    let on_key = |Key::Interrupt| {
-        live.interrupt();
+    let session = Arc::clone(live);
+    let interrupt = move || {
+        session.interrupt();
     };
-    if let Err(error) = preview::show(&frames, figures, on_key, || stop.is_stopping()) {
+    if let Err(error) = preview::show(frames, size, &title, figures, interrupt) {
         tracing::warn!("{error}");
     }
 }

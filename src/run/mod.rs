@@ -18,7 +18,7 @@ pub mod session;
 pub mod sessions;
 // a file to a file
 pub mod offline;
-// the window
+// the window's process
 pub mod preview;
 // the memory budget
 pub mod watchdog;

@@ -1,18 +1,31 @@
-//! The window on the desk: the same frames, and a line of figures.
+//! The window on the desk, as the server sees it: a process of its own, so that
+//! the stream goes on whatever happens to the display, and the desktop's
+//! libraries fill no memory here.
+//!
+//! Pictures go to its standard input, see [`send`]. What it says comes back by
+//! the line: [`SHOWN`], [`INTERRUPT`], or what the desktop complains about. It
+//! ends when its input does, and so never outlives the server.
 
+use std::io::{self, BufRead, BufReader, PipeReader, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
 use std::time::Duration;
 
-use opencv::core::{Mat, Point, Scalar};
-use opencv::prelude::*;
-use opencv::{highgui, imgproc};
-
-use crate::pool::Frame;
+use crate::pool::{Frame, Size};
 use crate::ring::{Next, Reader};
 
-/// The window's title.
-const TITLE: &str = "Mouthpiece";
-/// How long to wait for a frame before the keys are looked at again.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// What the window says once it shows a picture.
+pub const SHOWN: &str = "shown";
+/// What the window says when what is spoken should be silenced.
+pub const INTERRUPT: &str = "interrupt";
+
+/// Longest line of figures, in bytes.
+const LONGEST_LINE: u32 = 1_000;
+/// Pictures with the same figures: half a second, so that they can be read.
+const REFRESH: usize = 12;
+/// How often the window is asked whether it has ended, and how many times.
+const LAST_LOOK: (Duration, u32) = (Duration::from_millis(20), 50);
 
 /// Why there is no window.
 #[derive(Debug, thiserror::Error)]
@@ -22,90 +35,330 @@ pub enum Error {
         "there is no display for --preview (DISPLAY and WAYLAND_DISPLAY are empty): the stream goes on without a window"
     )]
     NoDisplay,
-    /// OpenCV can't show it.
-    #[error("the preview window can't be shown ({0}): the stream goes on without it")]
-    Window(#[from] opencv::Error),
+    /// Its process can't be started.
+    #[error("the preview window can't be started ({0}): the stream goes on without it")]
+    Start(#[from] io::Error),
+    /// It ended before it showed anything.
+    #[error(
+        "the preview window can't open on the display {display} ({why}): the stream goes on without it; set DISPLAY to a screen that you may use, and start again"
+    )]
+    Unreachable {
+        /// As the environment names it.
+        display: String,
+        /// What the desktop said.
+        why: String,
+    },
+    /// It ended, and nobody had closed it.
+    #[error(
+        "the preview window is gone ({why}): the stream goes on without it; start again to have it back"
+    )]
+    Gone {
+        /// What the desktop said.
+        why: String,
+    },
 }
 
-/// What a key asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key {
-    /// `i`: silence what is said.
-    Interrupt,
-}
-
-/// Shows `frames` until `q` is pressed, the window is closed, the stream ends
-/// or `over` says so. Must run on the main thread.
+/// Shows `frames` of `size` in a window until it is closed or the stream ends.
+/// `figures` are written below, `interrupt` is called when its key is pressed.
+/// Returns at once; how the window ended is logged.
 ///
 /// # Errors
 ///
-/// When there is no display, or the window can't be shown.
+/// When there is no display, or no process for the window.
 pub fn show(
-    frames: &Reader<Frame>,
-    figures: impl Fn() -> String,
-    mut on_key: impl FnMut(Key),
-    over: impl Fn() -> bool,
+    frames: Reader<Frame>,
+    size: Size,
+    title: &str,
+    figures: impl Fn() -> String + Send + 'static,
+    interrupt: impl Fn() + Send + 'static,
 ) -> Result<(), Error> {
-    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    if !set("DISPLAY") && !set("WAYLAND_DISPLAY") {
-        return Err(Error::NoDisplay);
-    }
-    highgui::named_window(TITLE, highgui::WINDOW_AUTOSIZE)?;
-    let mut picture = Mat::default();
-    let mut line = true;
-    let mut shown = false;
-    while !over() {
-        match frames.next(PATIENCE) {
+    let display = display().ok_or(Error::NoDisplay)?;
+    let (mut child, words) = start(size, title)?;
+    let listener = thread::Builder::new()
+        .name("window's words".into())
+        .spawn(move || listen(BufReader::new(words), interrupt))?;
+    let feeder = move || {
+        let input = child.stdin.take().expect("it was started with a pipe");
+        let fed = feed(frames, input, figures);
+        let ended = end(&mut child);
+        let said = listener.join().unwrap_or_default();
+        if fed.is_ok() {
+            return; // The stream ended first.
+        }
+        match verdict(ended, said, display) {
+            Ok(()) => tracing::info!("the window is closed, the stream goes on"),
+            Err(error) => tracing::warn!("{error}"),
+        }
+    };
+    thread::Builder::new().name("window".into()).spawn(feeder)?;
+    Ok(())
+}
+
+/// The display as the environment names it.
+fn display() -> Option<String> {
+    ["DISPLAY", "WAYLAND_DISPLAY"]
+        .iter()
+        .filter_map(std::env::var_os)
+        .find(|name| !name.is_empty())
+        .map(|name| name.to_string_lossy().into_owned())
+}
+
+/// Starts the window's process. Everything that it prints can be read.
+fn start(size: Size, title: &str) -> io::Result<(Child, PipeReader)> {
+    let (words, mouth) = io::pipe()?;
+    let child = Command::new(std::env::current_exe()?)
+        .arg("window")
+        .arg(format!("--width={}", size.width))
+        .arg(format!("--height={}", size.height))
+        .arg(format!("--title={title}"))
+        .stdin(Stdio::piped())
+        .stdout(mouth.try_clone()?)
+        .stderr(mouth)
+        // Ctrl-C in the terminal is for the server, which then closes the window.
+        .process_group(0)
+        .spawn()?;
+    Ok((child, words))
+}
+
+/// Sends pictures until the stream ends, or fails when the window has. Frames
+/// go home as soon as they are sent, and nobody reads `frames` any more when
+/// this returns, which ends the preview.
+fn feed(
+    frames: Reader<Frame>,
+    mut window: impl Write,
+    figures: impl Fn() -> String,
+) -> io::Result<()> {
+    let mut line = String::new();
+    let mut sent = 0;
+    loop {
+        match frames.next(Duration::from_secs(1)) {
             Next::Item(frame) => {
-                draw(&frame, &mut picture)?;
-                drop(frame); // Goes home to the pool before the window takes its time.
-                if line {
-                    write(&mut picture, &figures())?;
+                if sent % REFRESH == 0 {
+                    line = figures();
                 }
-                highgui::imshow(TITLE, &picture)?;
-                shown = true;
+                send(&mut window, &line, frame.i420())?;
+                sent += 1;
             }
             Next::Timeout => {}
-            Next::Closed => break,
-        }
-        match u8::try_from(highgui::wait_key(1)? & 0xff).map(char::from) {
-            Ok('h') => line = !line,
-            Ok('i') => on_key(Key::Interrupt),
-            Ok('q') => break,
-            _ => {}
-        }
-        if shown && highgui::get_window_property(TITLE, highgui::WND_PROP_VISIBLE)? < 1.0 {
-            return Ok(()); // Closed by its cross.
+            Next::Closed => return Ok(()),
         }
     }
-    highgui::destroy_window(TITLE)?;
-    // The window goes away once its events are handled.
-    highgui::wait_key(1)?;
-    Ok(())
 }
 
-fn draw(frame: &Frame, picture: &mut Mat) -> opencv::Result<()> {
-    let size = frame.size();
-    let rows = (size.height * 3 / 2) as i32;
-    let i420 = Mat::new_rows_cols_with_data(rows, size.width as i32, frame.i420())?;
-    imgproc::cvt_color_def(&i420, picture, imgproc::COLOR_YUV2BGR_I420)
+/// What the window said.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Said {
+    shown: bool,
+    complaint: String,
 }
 
-/// Writes `text` at the lower edge, light with a dark shadow.
-fn write(picture: &mut Mat, text: &str) -> opencv::Result<()> {
-    let bottom = picture.rows() - 12;
-    for (offset, tone) in [(1, 0.0), (0, 235.0)] {
-        imgproc::put_text(
-            picture,
-            text,
-            Point::new(10 + offset, bottom + offset),
-            imgproc::FONT_HERSHEY_SIMPLEX,
-            0.45,
-            Scalar::all(tone),
-            1,
-            imgproc::LINE_AA,
-            false,
-        )?;
+/// Hears the window until it ends.
+fn listen(words: impl BufRead, interrupt: impl Fn()) -> Said {
+    let mut said = Said::default();
+    for line in words.split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line);
+        match line.trim() {
+            "" => {}
+            SHOWN => said.shown = true,
+            INTERRUPT => interrupt(),
+            // The last one counts, but after the one that names the display Qt
+            // goes on about its plugins.
+            other if said.complaint.contains("display") && !other.contains("display") => {}
+            other => other.clone_into(&mut said.complaint),
+        }
     }
-    Ok(())
+    said
+}
+
+/// Waits for a window whose input is closed; one that hangs on its display is
+/// killed.
+fn end(child: &mut Child) -> io::Result<ExitStatus> {
+    let (pause, looks) = LAST_LOOK;
+    for _ in 0..looks {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        thread::sleep(pause);
+    }
+    child.kill()?;
+    child.wait()
+}
+
+/// Whether a window that ended while the stream went on was closed by hand.
+fn verdict(ended: io::Result<ExitStatus>, said: Said, display: String) -> Result<(), Error> {
+    let status = match ended {
+        Ok(status) if status.success() => return Ok(()),
+        Ok(status) => status.to_string(),
+        Err(error) => error.to_string(),
+    };
+    let why = match said.complaint.as_str() {
+        "" => status,
+        _ => said.complaint,
+    };
+    Err(if said.shown {
+        Error::Gone { why }
+    } else {
+        Error::Unreachable { display, why }
+    })
+}
+
+/// Sends one picture to the window: the length of its line of figures (4 bytes,
+/// little endian), the line in UTF-8, the picture in I420.
+///
+/// # Errors
+///
+/// When the window is gone, or the line is longer than 1000 bytes.
+pub fn send(window: &mut impl Write, line: &str, i420: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(line.len()).unwrap_or(u32::MAX);
+    if length > LONGEST_LINE {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    window.write_all(&length.to_le_bytes())?;
+    window.write_all(line.as_bytes())?;
+    window.write_all(i420)
+}
+
+/// Receives what [`send`] sent: the line, and into `i420` the picture. `None`
+/// when the server has ended, be it within a picture.
+///
+/// # Errors
+///
+/// When it can't be read, or is nothing that a server sends.
+pub fn receive(server: &mut impl Read, i420: &mut [u8]) -> io::Result<Option<String>> {
+    match receive_whole(server, i420) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        line => line.map(Some),
+    }
+}
+
+fn receive_whole(server: &mut impl Read, i420: &mut [u8]) -> io::Result<String> {
+    let stranger = || {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "no pictures come in: this command is for `mouthpiece serve --preview`, which starts it",
+        )
+    };
+    let mut length = [0; 4];
+    server.read_exact(&mut length)?;
+    let length = u32::from_le_bytes(length);
+    if length > LONGEST_LINE {
+        return Err(stranger());
+    }
+    let mut line = vec![0; length as usize];
+    server.read_exact(&mut line)?;
+    server.read_exact(i420)?;
+    String::from_utf8(line).map_err(|_| stranger())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::pool::FramePool;
+    use crate::ring::ring;
+
+    const SIZE: Size = Size {
+        width: 4,
+        height: 2,
+    };
+
+    fn picture(tone: u8) -> [u8; SIZE.i420_bytes()] {
+        [tone; SIZE.i420_bytes()]
+    }
+
+    #[test]
+    fn what_is_sent_is_received() {
+        let mut pipe = Vec::new();
+        send(&mut pipe, "25 fps, 7 °C", &picture(1)).expect("room");
+        send(&mut pipe, "", &picture(2)).expect("room");
+        let (mut pipe, mut i420) = (pipe.as_slice(), picture(0));
+        let mut next = || {
+            let line = receive(&mut pipe, &mut i420).expect("whole");
+            line.map(|line| (line, i420))
+        };
+        assert_eq!(next(), Some(("25 fps, 7 °C".to_owned(), picture(1))));
+        assert_eq!(next(), Some((String::new(), picture(2))));
+        assert_eq!(next(), None);
+    }
+
+    #[test]
+    fn a_server_that_dies_within_a_picture_has_ended() {
+        let mut pipe = Vec::new();
+        send(&mut pipe, "line", &picture(1)).expect("room");
+        for length in 0..pipe.len() {
+            let line = receive(&mut &pipe[..length], &mut picture(0));
+            assert_eq!(line.expect("no error"), None, "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn what_no_server_sends_is_refused_before_it_is_kept() {
+        let typed = receive(&mut "hello\n".as_bytes(), &mut picture(0));
+        assert!(typed.expect_err("no length").to_string().contains("serve"));
+        let mut pipe = Vec::new();
+        let line = "x".repeat(LONGEST_LINE as usize + 1);
+        assert!(send(&mut pipe, &line, &picture(0)).is_err());
+        assert!(pipe.is_empty());
+    }
+
+    #[test]
+    fn frames_go_home_once_sent_and_their_figures_stay_for_half_a_second() {
+        let pool = FramePool::new(1, SIZE);
+        let (frames_in, frames) = ring(1);
+        let asked = Cell::new(0);
+        let sheets = thread::scope(|scope| {
+            let (mut server, window) = io::pipe().expect("a pipe");
+            scope.spawn(move || {
+                let mut i420 = picture(0);
+                for n in 0..=REFRESH {
+                    let frame = loop {
+                        match pool.take(Duration::ZERO) {
+                            Some(frame) => break frame,
+                            None => thread::yield_now(),
+                        }
+                    };
+                    assert!(frames_in.push(frame).is_none());
+                    let line = receive(&mut server, &mut i420).expect("whole");
+                    assert_eq!(line, Some((n / REFRESH + 1).to_string()));
+                }
+            });
+            feed(frames, window, || {
+                asked.set(asked.get() + 1);
+                asked.get().to_string()
+            })
+        });
+        sheets.expect("the stream ended, the window was there");
+        assert_eq!(asked.get(), 2);
+    }
+
+    #[test]
+    fn when_the_window_ends_nobody_reads_the_frames_any_more() {
+        let pool = FramePool::new(1, SIZE);
+        let (frames_in, frames) = ring(1);
+        let (server, window) = io::pipe().expect("a pipe");
+        drop(server);
+        assert!(
+            frames_in
+                .push(pool.take(Duration::ZERO).expect("free"))
+                .is_none()
+        );
+        assert!(feed(frames, window, String::new).is_err());
+        let frame = pool.take(Duration::ZERO).expect("it went home");
+        assert!(frames_in.push(frame).is_some(), "it comes back");
+    }
+
+    #[test]
+    fn of_the_desktops_noise_the_cause_is_kept() {
+        let keys = Cell::new(0);
+        let hear = |words: &str| listen(words.as_bytes(), || keys.set(keys.get() + 1));
+        let dead = hear("QStandardPaths: not set\nshown\ninterrupt\ninterrupt\nX11 broke\n");
+        assert_eq!((dead.shown, dead.complaint.as_str()), (true, "X11 broke"));
+        assert_eq!(keys.get(), 2);
+        let refused = hear("qt: no display :99\nReinstalling may help.\n\nPlugins: xcb.\n");
+        assert_eq!(
+            (refused.shown, refused.complaint.as_str()),
+            (false, "qt: no display :99")
+        );
+    }
 }

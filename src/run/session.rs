@@ -37,7 +37,7 @@ const SOUND_DEPTH: usize = 3;
 /// Frames waiting for the encoder before the oldest goes: 80 ms.
 const FRAME_DEPTH: usize = 2;
 /// Frames of a session: those that wait, one drawn, one encoded, and for the
-/// window one waiting and one shown.
+/// window one waiting and one on its way.
 const FRAMES: usize = FRAME_DEPTH + 4;
 /// Orders waiting for the render thread. It takes them every 40 ms.
 const ORDERS: usize = 8;

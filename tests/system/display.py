@@ -1,5 +1,6 @@
 """A screen that nobody looks at: Xvfb, with keys pressed and pictures taken."""
 
+import ctypes
 import os
 import subprocess
 import time
@@ -52,6 +53,22 @@ class Display:
         self._xdotool("mousemove", "--window", window, "60", "60")
         self._xdotool("windowfocus", "--sync", window)
         self._xdotool("key", "--clearmodifiers", key)
+
+    def close_window(self):
+        """Sends the window what its cross sends by way of a window manager: WM_DELETE_WINDOW."""
+        x = ctypes.CDLL("libX11.so.6")
+        x.XOpenDisplay.restype = ctypes.c_void_p
+        x.XInternAtom.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int]
+        x.XInternAtom.restype = ctypes.c_ulong
+        x.XSendEvent.argtypes = [ctypes.c_void_p, ctypes.c_ulong, ctypes.c_int, ctypes.c_long, ctypes.c_void_p]
+        x.XCloseDisplay.argtypes = [ctypes.c_void_p]
+        display = x.XOpenDisplay(self.name.encode())
+        window = int(self.windows()[0])
+        protocols, delete = (x.XInternAtom(display, name, 0) for name in (b"WM_PROTOCOLS", b"WM_DELETE_WINDOW"))
+        # An XClientMessageEvent: type 33, serial, send_event, display, window, message_type, format, the data; 24 longs.
+        event = (ctypes.c_long * 24)(33, 0, 0, 0, window, protocols, 32, delete)
+        x.XSendEvent(display, window, 0, 0, event)
+        x.XCloseDisplay(display)
 
     def pictures(self, seconds, a_second=5):
         """What is on the screen, as luma, some times a second."""

@@ -65,6 +65,8 @@ class Server:
     settings: dict = field(default_factory=dict)
     env: dict = field(default_factory=dict)
     arguments: list = field(default_factory=list)
+    #: As a shell starts it: with the process group that Ctrl-C goes to.
+    own_group: bool = False
     port: int = field(default_factory=free_port)
     udp_port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
     process: subprocess.Popen = None
@@ -94,7 +96,8 @@ class Server:
         self.exit_code = None
         with open(self.folder / "server.log", "ab") as log:
             self.process = subprocess.Popen(
-                self.command(), cwd=ROOT, env={**os.environ, **self.env}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self.command(), cwd=ROOT, env={**os.environ, **self.env}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                process_group=0 if self.own_group else None,
             )
         end = time.monotonic() + ready_within
         while not self.is_ready():

@@ -1,5 +1,10 @@
 """The window on the desk, under Xvfb."""
 
+import os
+import pathlib
+import signal
+import time
+
 import numpy as np
 import pytest
 
@@ -16,6 +21,47 @@ def usual(display):
 def differs(one, other):
     """Pixels that differ clearly."""
     return int((np.abs(one - other) > 40).sum())
+
+
+def children(pid):
+    """Processes that `pid` has started and that have not ended."""
+    tasks = pathlib.Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def alive(pid):
+    """Whether a process runs; one that nobody has waited for has ended all the same."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def private_mb(pid):
+    """Memory that is the process's own, without its files."""
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) / 1024
+    raise AssertionError("no RssAnon")
+
+
+def said(server):
+    """What the server has logged about the window."""
+    lines = [line for line in server.log.splitlines() if "window" in line or "display" in line.lower()]
+    return [line.partition(" WARN ")[2] or line.partition(" INFO ")[2] or line for line in lines]
+
+
+def assert_quiet(server):
+    """Nothing in the log but what the server itself has logged, and its greeting."""
+    strange = [line for line in server.log.splitlines() if not (" INFO " in line or " WARN " in line)]
+    assert len(strange) == 1 and strange[0].startswith("Mouthpiece streams"), strange
+
+
+def streams(server):
+    """Whether a viewer gets every picture."""
+    with Viewer(server.url) as viewer:
+        viewer.wait_for_picture()
+        return rate(viewer.watch(2)[0]) > 23
 
 
 def test_a_window_shows_the_face_and_h_hides_the_figures(display, serve):
@@ -50,7 +96,8 @@ def test_q_closes_the_window_and_the_stream_goes_on(display, serve):
         eventually(lambda: not display.windows(), within=3)
         pictures, _ = viewer.watch(2)
         assert rate(pictures) > 23
-    assert server.process.poll() is None
+    assert said(server) == ["the window is closed, the stream goes on"]
+    assert not children(server.process.pid)
 
 
 def test_the_window_alone_is_a_viewer_enough_to_draw_for(display, serve):
@@ -60,23 +107,103 @@ def test_the_window_alone_is_a_viewer_enough_to_draw_for(display, serve):
     assert any((np.abs(first.astype(int) - other) > 10).sum() > 200 for other in others), "the face moves"
 
 
+def test_its_cross_closes_the_window_and_the_stream_goes_on(display, serve):
+    server = serve(env=display.env, arguments=["--preview"])
+    display.wait_for_window()
+    display.close_window()
+    eventually(lambda: said(server) == ["the window is closed, the stream goes on"], within=3)
+    eventually(lambda: not children(server.process.pid))
+    assert streams(server)
+
+
 @pytest.mark.parametrize("display", ["", ":987"])
 def test_without_a_display_there_is_one_sentence_and_the_stream(serve, display):
     server = serve(env={"DISPLAY": display, "WAYLAND_DISPLAY": ""}, arguments=["--preview"])
-    with Viewer(server.url) as viewer:
-        viewer.wait_for_picture()
-        assert len(viewer.watch(1)[0]) > 20
-    said = [line for line in server.log.splitlines() if "display" in line.lower() or "preview" in line.lower()]
-    assert len(said) == 1, server.log
+    assert streams(server)
+    eventually(lambda: said(server))
+    (sentence,) = said(server)
+    assert f"display {display} " in sentence or "DISPLAY and WAYLAND_DISPLAY are empty" in sentence
+    assert "the stream goes on without" in sentence
+    assert not children(server.process.pid)
+    assert_quiet(server)
 
 
 def test_a_display_that_dies_takes_the_window_and_not_the_stream(display, serve):
     server = serve(env=display.env, arguments=["--preview"])
     display.wait_for_window()
+    time.sleep(0.5)
     with Viewer(server.url) as viewer:
         viewer.wait_for_picture()
         display.process.kill()
-        viewer.watch(1)
-        pictures, _ = viewer.watch(2)
-    assert rate(pictures) > 23
-    assert server.process.poll() is None
+        pictures, _ = viewer.watch(3)
+        assert rate(pictures) > 23
+    (sentence,) = said(server)
+    assert sentence.startswith("the preview window is gone (") and "start again" in sentence
+    assert not children(server.process.pid)
+    assert_quiet(server)
+
+
+def test_a_display_that_hangs_holds_up_neither_the_stream_nor_the_end(display, serve):
+    server = serve(env=display.env, arguments=["--preview"])
+    display.wait_for_window()
+    (window,) = children(server.process.pid)
+    display.process.send_signal(signal.SIGSTOP)
+    try:
+        assert streams(server)
+        assert server.stop() < 2
+        eventually(lambda: not alive(window), within=4)
+    finally:
+        display.process.send_signal(signal.SIGCONT)
+
+
+def test_the_window_ends_with_the_server(display, serve):
+    server = serve(env=display.env, arguments=["--preview"])
+    display.wait_for_window()
+    (window,) = children(server.process.pid)
+    assert server.stop() < 2
+    assert server.exit_code == 0
+    eventually(lambda: not alive(window), within=2)
+    assert said(server) == []
+    assert_quiet(server)
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_the_window_ends_with_a_server_that_is_killed(display, serve, hangs):
+    server = serve(env=display.env, arguments=["--preview"])
+    display.wait_for_window()
+    (window,) = children(server.process.pid)
+    if hangs:
+        display.process.send_signal(signal.SIGSTOP)
+        time.sleep(1)
+    try:
+        server.process.kill()
+        server.process.wait()
+        server.process = None
+        eventually(lambda: not alive(window), within=4)
+    finally:
+        display.process.send_signal(signal.SIGCONT)
+
+
+def test_ctrl_c_in_the_terminal_ends_both_and_says_nothing_of_the_window(display, serve):
+    server = serve(env=display.env, arguments=["--preview"], own_group=True)
+    display.wait_for_window()
+    (window,) = children(server.process.pid)
+    os.killpg(server.process.pid, signal.SIGINT)
+    assert server.process.wait(2) == 0
+    server.process = None
+    eventually(lambda: not alive(window), within=2)
+    assert said(server) == []
+    assert_quiet(server)
+
+
+def test_the_window_costs_the_server_little_memory(display, serve):
+    server = serve(env=display.env, arguments=["--preview"])
+    display.wait_for_window()
+    (window,) = children(server.process.pid)
+    with_window = private_mb(server.process.pid)
+    alone = serve(arguments=["--preview"], env={"DISPLAY": "", "WAYLAND_DISPLAY": ""})
+    with Viewer(alone.url) as viewer:
+        viewer.wait_for_picture()
+        without = private_mb(alone.process.pid)
+    assert with_window < without + 15
+    assert private_mb(window) < 40
