@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use opencv::core::{Mat, Point, Scalar};
+use opencv::core::{Mat, Point, Scalar, set_num_threads};
 use opencv::prelude::*;
 use opencv::{highgui, imgproc};
 
@@ -50,6 +50,8 @@ pub fn show(
     if !set("DISPLAY") && !set("WAYLAND_DISPLAY") {
         return Err(Error::NoDisplay);
     }
+    // The sessions are the parallelism.
+    set_num_threads(1)?;
     highgui::named_window(TITLE, highgui::WINDOW_AUTOSIZE)?;
     let mut picture = Mat::default();
     let mut line = true;

@@ -89,12 +89,12 @@ impl Network {
             fade,
         }) = bundle.manifest.edit
         {
-            let fits = |[from, to]: [usize; 2]| from + 2 * fade <= to && to <= size;
+            let fits = |[from, to]: [usize; 2]| from + (2 * fade).max(4) <= to && to <= size;
             if !fits(columns) || !fits(rows) {
                 return Err(Error::Manifest {
                     path: bundle.onnx.clone(),
                     problem: format!(
-                        "the output is {size}x{size} pixels, and [edit] of model.toml must lie inside it with room for fade on both sides"
+                        "the output is {size}x{size} pixels, and [edit] of model.toml must lie inside it, 4 pixels wide or more, with room for fade on both sides"
                     ),
                 });
             }
