@@ -18,7 +18,7 @@ use crate::media::{
 use crate::model::Manifest;
 use crate::pool::{Frame, FramePool};
 use crate::run::library::Library;
-use crate::stage::compose::{self, Compositor};
+use crate::stage::compose::Compositor;
 use crate::stage::lipsync::{self, Mouth};
 use crate::stage::mel::{Mel, first_column};
 use crate::stage::voice::{self, Ease, Voice};
@@ -30,9 +30,6 @@ const FAILURES: u32 = FPS;
 /// Why a renderer can't be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The picture can't be drawn on.
-    #[error(transparent)]
-    Compose(#[from] compose::Error),
     /// The model's tensors can't be made.
     #[error(transparent)]
     LipSync(#[from] lipsync::Error),
@@ -256,7 +253,7 @@ impl Drawing {
             library: Arc::clone(library),
             generation,
             mouth: network.as_ref().map(Mouth::new).transpose()?,
-            compositor: Compositor::new(avatar.size, library.side(), &library.bundle().manifest)?,
+            compositor: Compositor::new(avatar.size, library.side(), &library.bundle().manifest),
             failures: 0,
         })
     }
@@ -308,35 +305,26 @@ impl Drawing {
     ) -> Duration {
         let Some(mouth) = &mut self.mouth else {
             // It is loaded anew; the last mouth settles meanwhile.
-            let _drawn = self.compositor.repeat(frame.i420_mut(), face, weight);
+            self.compositor.repeat(frame.i420_mut(), face, weight);
             return Duration::ZERO;
         };
         self.library.touch(now);
-        let mut inferred = Duration::ZERO;
-        let drawn = self
-            .compositor
-            .crop(picture.i420(), face, mouth.reference_mut())
-            .map_err(|_| ())
-            .and_then(|()| {
-                let started = Instant::now();
-                let result = mouth.run(mel).map_err(|_| ());
-                inferred = started.elapsed();
-                stats.lipsync.add(inferred);
-                result
-            })
-            .and_then(|()| {
-                let pictures = mouth.pictures();
-                self.compositor
-                    .draw(frame.i420_mut(), face, pictures, weight)
-                    .map_err(|_| ())
-            });
-        if drawn.is_ok() {
+        self.compositor
+            .crop(picture.i420(), face, mouth.reference_mut());
+        let started = Instant::now();
+        let result = mouth.run(mel);
+        let inferred = started.elapsed();
+        stats.lipsync.add(inferred);
+        if result.is_ok() {
             self.failures = 0;
+            let pictures = mouth.pictures();
+            self.compositor
+                .draw(frame.i420_mut(), face, pictures, weight);
             return inferred;
         }
         stats.failed_mouths.add(1);
         // The last mouth stays on, so that the face doesn't flash.
-        let _also_failed = self.compositor.repeat(frame.i420_mut(), face, weight);
+        self.compositor.repeat(frame.i420_mut(), face, weight);
         self.failures += 1;
         if self.failures == FAILURES {
             self.library.discard();

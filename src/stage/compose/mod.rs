@@ -6,22 +6,14 @@
 //! pixels and the picture's by one scale and one offset (see [`Place`]).
 
 mod colour; // I420 <-> the model's planes
-
-use opencv::core::{
-    BORDER_CONSTANT, BORDER_REPLICATE, Mat, Scalar, Size as CvSize, set_num_threads,
-};
-use opencv::imgproc::{INTER_CUBIC, INTER_LINEAR, WARP_INVERSE_MAP, warp_affine};
+mod scale; // the picture's pixels <-> the model's
 
 use crate::avatar::Face;
 use crate::model::{ColourOrder, Edit, FaceBox, Manifest, Returns};
 use crate::pool::Size;
 
 use colour::{planes_from_yuv, yuv_from_planes};
-
-/// Why a picture can't be drawn. OpenCV refuses only what is a bug of ours.
-#[derive(Debug, thiserror::Error)]
-#[error("OpenCV can't draw the mouth: {0}")]
-pub struct Error(#[from] opencv::Error);
+use scale::{Axis, scale};
 
 /// Draws mouths on the pictures of one avatar, for one model.
 pub struct Compositor {
@@ -33,14 +25,15 @@ pub struct Compositor {
     edit: Edit,
     /// How much of the mouth is drawn, 0–1, for each pixel of the edit.
     mask: Vec<f32>,
-    /// The face at the model's size, as Y, U and V.
-    face: [Vec<u8>; 3],
     /// What is drawn, at the model's size, as Y, U and V.
     drawn: [Vec<f32>; 3],
     /// Whether a mouth was ever drawn.
     has_drawn: bool,
     /// One plane of the same, and of the mask, at the picture's size.
     region: [Vec<f32>; 2],
+    enlarger: Enlarger,
+    /// Filters of the crop's columns and rows.
+    linear: [Axis<2>; 2],
 }
 
 /// Where the model's square lies in the picture: a pixel of the picture is
@@ -62,118 +55,91 @@ struct Region {
 
 impl Compositor {
     /// A compositor for pictures of `size` and a model whose square has `side` pixels.
-    ///
-    /// # Errors
-    ///
-    /// When OpenCV can't be held to one thread.
-    pub fn new(size: Size, side: usize, model: &Manifest) -> Result<Self, Error> {
-        set_num_threads(1)?;
+    pub fn new(size: Size, side: usize, model: &Manifest) -> Self {
         let edit = model.edit.unwrap_or(Edit {
             columns: [side / 10, side - side / 10],
             rows: [side / 2, side],
             fade: side / 10,
         });
         let mask = mask(edit);
-        Ok(Self {
+        Self {
             size,
             side,
             face_box: model.face_box,
             order: model.colour,
             returns: model.returns,
             edit,
-            face: std::array::from_fn(|_| vec![0; side * side]),
             drawn: std::array::from_fn(|_| vec![0.0; mask.len()]),
             has_drawn: false,
             mask,
             region: [Vec::new(), Vec::new()],
-        })
+            enlarger: Enlarger::default(),
+            linear: Default::default(),
+        }
     }
 
     /// Writes the face of the picture `i420` into `reference`: three planes of
     /// side x side, 0–1, in the model's colour order. What lies outside the
     /// picture repeats its border.
-    ///
-    /// # Errors
-    ///
-    /// When OpenCV fails, which would be a bug.
-    pub fn crop(&mut self, i420: &[u8], face: Face, reference: &mut [f32]) -> Result<(), Error> {
-        let place = self.place(face);
-        let side = self.side as i32;
-        let Size { width, height } = self.size;
-        for (n, plane) in self.size.planes(i420).into_iter().enumerate() {
-            let (half, place) = if n == 0 {
-                (1, place)
-            } else {
-                (2, place.chroma())
-            };
-            let from =
-                Mat::new_rows_cols_with_data((height / half) as i32, (width / half) as i32, plane)?;
-            let mut to = Mat::new_rows_cols_with_data_mut(side, side, &mut self.face[n])?;
-            warp(
-                &from,
-                &mut to,
-                place.affine([0.0; 2]),
-                INTER_LINEAR,
-                BORDER_REPLICATE,
-            )?;
+    pub fn crop(&mut self, i420: &[u8], face: Face, reference: &mut [f32]) {
+        let (place, side) = (self.place(face), self.side);
+        let planes = self.size.planes(i420).into_iter();
+        // As Y, U and V at first.
+        let to = reference.chunks_exact_mut(side * side);
+        for (n, (from, to)) in planes.zip(to).enumerate() {
+            let (place, size) = self.plane(n, place);
+            let [x, y] = place.origin;
+            let [columns, rows] = &mut self.linear;
+            columns.linear(side, place.scale, x, size.width);
+            rows.linear(side, place.scale, y, size.height);
+            scale(
+                from,
+                size.width,
+                columns,
+                rows,
+                &mut self.enlarger.between,
+                to,
+            );
         }
-        let [y, u, v] = &self.face;
-        planes_from_yuv([y, u, v], self.order, reference);
-        Ok(())
+        planes_from_yuv(self.order, reference);
     }
 
     /// Draws the model's output onto the picture `i420`, which the reference was
     /// cut from. `weight` is how much of the mouth shows, 0–1: at 0 not a byte changes.
-    ///
-    /// # Errors
-    ///
-    /// When OpenCV fails, which would be a bug.
     pub fn draw(
         &mut self,
         i420: &mut [u8],
         face: Face,
         (reference, out): (&[f32], &[f32]),
         weight: f32,
-    ) -> Result<(), Error> {
+    ) {
         if weight <= 0.0 {
-            return Ok(());
+            return;
         }
         match self.returns {
             Returns::Residual => self.difference(reference, out),
             Returns::Face => self.painted(reference, out),
         }
         self.has_drawn = true;
-        self.repeat(i420, face, weight)
+        self.repeat(i420, face, weight);
     }
 
     /// Draws the same mouth as last time, for when the model failed. Without a
     /// last time nothing is drawn.
-    ///
-    /// # Errors
-    ///
-    /// When OpenCV fails, which would be a bug.
-    pub fn repeat(&mut self, i420: &mut [u8], face: Face, weight: f32) -> Result<(), Error> {
+    pub fn repeat(&mut self, i420: &mut [u8], face: Face, weight: f32) {
         if !self.has_drawn || weight <= 0.0 {
-            return Ok(());
+            return;
         }
         let weight = weight.min(1.0);
         let place = self.place(face);
-        let size = self.size;
-        for (n, plane) in size.planes_mut(i420).into_iter().enumerate() {
-            let (half, place) = if n == 0 {
-                (1, place)
-            } else {
-                (2, place.chroma())
-            };
-            let size = Size {
-                width: size.width / half,
-                height: size.height / half,
-            };
+        for (n, plane) in self.size.planes_mut(i420).into_iter().enumerate() {
+            let (place, size) = self.plane(n, place);
             let Some(region) = self.region(place, size) else {
-                return Ok(());
+                return;
             };
             let [drawn, mask] = &mut self.region;
-            enlarge(&self.drawn[n], self.edit, place, region, drawn)?;
+            self.enlarger.set(self.edit, place, region);
+            self.enlarger.enlarge(&self.drawn[n], drawn);
             let rows = plane
                 .chunks_exact_mut(size.width)
                 .skip(region.top)
@@ -189,7 +155,7 @@ impl Compositor {
                     }
                 }
                 Returns::Face => {
-                    enlarge(&self.mask, self.edit, place, region, mask)?;
+                    self.enlarger.enlarge(&self.mask, mask);
                     for ((row, drawn), mask) in rows.zip(mask.chunks_exact(region.width)) {
                         let row = &mut row[region.left..][..region.width];
                         for ((pixel, drawn), mask) in row.iter_mut().zip(drawn).zip(mask) {
@@ -201,7 +167,19 @@ impl Compositor {
                 }
             }
         }
-        Ok(())
+    }
+
+    /// The place in plane `n` of a picture, and that plane's size.
+    fn plane(&self, n: usize, place: Place) -> (Place, Size) {
+        let Size { width, height } = self.size;
+        if n == 0 {
+            return (place, self.size);
+        }
+        let half = Size {
+            width: width / 2,
+            height: height / 2,
+        };
+        (place.chroma(), half)
     }
 
     fn place(&self, face: Face) -> Place {
@@ -234,12 +212,9 @@ impl Compositor {
 
     /// What the model changed, faded towards the edit's border.
     fn difference(&mut self, reference: &[f32], out: &[f32]) {
-        let (side, mask) = (self.side, &self.mask);
-        yuv_from_planes(self.edit, side, self.order, &mut self.drawn, |plane, at| {
-            out[plane * side * side + at] - reference[plane * side * side + at]
-        });
+        self.edited(reference, out, |reference, out| out - reference);
         for plane in &mut self.drawn {
-            for (value, mask) in plane.iter_mut().zip(mask) {
+            for (value, mask) in plane.iter_mut().zip(&self.mask) {
                 *value *= mask;
             }
         }
@@ -248,19 +223,14 @@ impl Compositor {
     /// What the model painted, in the picture's own tone: the mean over the
     /// fading border is made that of the reference.
     fn painted(&mut self, reference: &[f32], out: &[f32]) {
-        let side = self.side;
-        yuv_from_planes(self.edit, side, self.order, &mut self.drawn, |plane, at| {
-            reference[plane * side * side + at] - out[plane * side * side + at]
-        });
+        self.edited(reference, out, |reference, out| reference - out);
         let border = |mask: &f32| f32::from(*mask > 0.02 && *mask < 0.6);
         let count: f32 = self.mask.iter().map(border).sum();
         let tone = std::array::from_fn::<f32, 3, _>(|n| {
             let pairs = self.drawn[n].iter().zip(&self.mask);
             pairs.map(|(d, mask)| d * border(mask)).sum::<f32>() / count.max(1.0)
         });
-        yuv_from_planes(self.edit, side, self.order, &mut self.drawn, |plane, at| {
-            out[plane * side * side + at]
-        });
+        self.edited(reference, out, |_, out| out);
         // Limited range: black is 16, no colour 128.
         for (plane, more) in
             self.drawn
@@ -269,6 +239,22 @@ impl Compositor {
         {
             plane.iter_mut().for_each(|value| *value += more);
         }
+    }
+
+    /// Draws what `value` makes of the reference's and the output's pixels.
+    fn edited(&mut self, reference: &[f32], out: &[f32], value: impl Fn(f32, f32) -> f32) {
+        let Edit { columns, rows, .. } = self.edit;
+        let width = columns[1] - columns[0];
+        for (n, plane) in self.drawn.iter_mut().enumerate() {
+            for (row, drawn) in (rows[0]..).zip(plane.chunks_exact_mut(width)) {
+                let start = (n * self.side + row) * self.side + columns[0];
+                let pixels = reference[start..].iter().zip(&out[start..]);
+                for (drawn, (reference, out)) in drawn.iter_mut().zip(pixels) {
+                    *drawn = value(*reference, *out);
+                }
+            }
+        }
+        yuv_from_planes(self.order, &mut self.drawn);
     }
 }
 
@@ -281,66 +267,45 @@ impl Place {
             origin: self.origin.map(|o| (o - 0.5) / 2.0),
         }
     }
+}
 
-    /// From pixels of the model, less `start`, to pixels of the picture.
-    fn affine(self, start: [f64; 2]) -> [f64; 6] {
-        let k = self.scale;
-        let [x, y] = [0, 1].map(|n| self.origin[n] + k * start[n]);
-        [k, 0.0, x, 0.0, k, y]
+/// Brings the edit to the picture's size.
+#[derive(Default)]
+struct Enlarger {
+    width: usize,
+    pixels: usize,
+    columns: Axis<4>,
+    rows: Axis<4>,
+    between: Vec<f32>,
+}
+
+impl Enlarger {
+    /// From the edit to `region`.
+    fn set(&mut self, edit: Edit, place: Place, region: Region) {
+        let step = 1.0 / place.scale;
+        let start = |corner: usize, origin: f64, [from, _]: [usize; 2]| {
+            (corner as f64 - origin) * step - from as f64
+        };
+        let x = start(region.left, place.origin[0], edit.columns);
+        let y = start(region.top, place.origin[1], edit.rows);
+        let [width, height] = [edit.columns, edit.rows].map(|[from, to]| to - from);
+        self.columns.cubic(region.width, step, x, width);
+        self.rows.cubic(region.height, step, y, height);
+        self.width = width;
+        self.pixels = region.width * region.height;
     }
-}
 
-/// Brings one plane of the edit to the picture's size, cubic.
-fn enlarge(
-    plane: &[f32],
-    edit: Edit,
-    place: Place,
-    region: Region,
-    to: &mut Vec<f32>,
-) -> Result<(), Error> {
-    to.resize(region.width * region.height, 0.0);
-    let [width, height] = [edit.columns, edit.rows].map(|[from, to]| (to - from) as i32);
-    let from = Mat::new_rows_cols_with_data(height, width, plane)?;
-    let mut to = Mat::new_rows_cols_with_data_mut(region.height as i32, region.width as i32, to)?;
-    // Backwards: from pixels of the region to pixels of the edit.
-    let k = 1.0 / place.scale;
-    let back =
-        |corner: usize, origin: f64, start: usize| (corner as f64 - origin) * k - start as f64;
-    let x = back(region.left, place.origin[0], edit.columns[0]);
-    let y = back(region.top, place.origin[1], edit.rows[0]);
-    warp(
-        &from,
-        &mut to,
-        [k, 0.0, x, 0.0, k, y],
-        INTER_CUBIC,
-        BORDER_CONSTANT,
-    )
-}
-
-/// Fills `to` from `from`; `affine` maps pixels of `to` to pixels of `from`.
-fn warp(
-    from: &opencv::boxed_ref::BoxedRef<'_, Mat>,
-    to: &mut opencv::boxed_ref::BoxedRefMut<'_, Mat>,
-    affine: [f64; 6],
-    interpolation: i32,
-    border: i32,
-) -> Result<(), Error> {
-    use opencv::prelude::*;
-    let size = CvSize::new(to.cols(), to.rows());
-    let memory = to.data();
-    let affine = Mat::new_rows_cols_with_data(2, 3, &affine)?;
-    warp_affine(
-        from,
-        to,
-        &affine,
-        size,
-        interpolation | WARP_INVERSE_MAP,
-        border,
-        Scalar::all(0.0),
-    )?;
-    // OpenCV would silently draw somewhere else if size or type didn't fit.
-    assert_eq!(to.data(), memory, "OpenCV draws into our memory");
-    Ok(())
+    fn enlarge(&mut self, plane: &[f32], to: &mut Vec<f32>) {
+        to.resize(self.pixels, 0.0);
+        scale(
+            plane,
+            self.width,
+            &self.columns,
+            &self.rows,
+            &mut self.between,
+            to,
+        );
+    }
 }
 
 /// One inside the edit, falling smoothly to zero over `fade` pixels at its border.

@@ -90,13 +90,13 @@ impl Network {
         }) = bundle.manifest.edit
         {
             let fits = |[from, to]: [usize; 2]| {
-                from < to && to <= size && fade <= size && from + 2 * fade <= to
+                to <= size && fade <= size && from.saturating_add((2 * fade).max(4)) <= to
             };
             if !fits(columns) || !fits(rows) {
                 return Err(Error::Manifest {
                     path: bundle.onnx.clone(),
                     problem: format!(
-                        "the output is {size}x{size} pixels, and [edit] of model.toml must lie inside it with room for fade on both sides"
+                        "the output is {size}x{size} pixels, and [edit] of model.toml must lie inside it, 4 pixels wide or more, with room for fade on both sides"
                     ),
                 });
             }
