@@ -139,6 +139,12 @@ fn run(command: Command) -> anyhow::Result<()> {
     // Threads come and go with viewers; without a bound each would leave the
     // system an arena of its own, and resident memory would grow with them.
     mouthpiece::native::limit_arenas(2);
+    if matches!(
+        command,
+        Command::Avatar { .. } | Command::Model { .. } | Command::Doctor { .. }
+    ) {
+        mouthpiece::native::end_with_the_reader();
+    }
     match command {
         Command::Serve { settings, preview } => commands::serve::run(&settings.load()?, preview),
         Command::Render {

@@ -44,6 +44,16 @@ pub fn limit_arenas(_count: u8) -> bool {
     false
 }
 
+/// Ends the process quietly when whoever reads its output stops, as `head` does.
+/// Not for a process that writes to pipes or sockets of others.
+pub fn end_with_the_reader() {
+    // SAFETY: the default action is a valid handler for this signal, and no
+    // other thread runs yet that could rely on another one.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
+}
+
 /// Processor time that the calling thread has used.
 pub fn thread_cpu_time() -> Duration {
     cpu_time(libc::CLOCK_THREAD_CPUTIME_ID)

@@ -47,7 +47,7 @@ pub fn run(config: &Config, audio: &Path, out: &Path, report: Option<&Path>) -> 
     Ok(())
 }
 
-/// A bar on a terminal, a line every ten seconds of video elsewhere.
+/// A bar on a terminal, a line every minute of video elsewhere.
 struct Progress {
     bar: ProgressBar,
     length: Duration,

@@ -5,6 +5,7 @@ mod memory;
 mod metrics;
 mod page;
 pub mod problem;
+mod session;
 mod speech;
 mod status;
 pub mod whep;
@@ -17,7 +18,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{get, patch, post};
 use serde::{Deserialize, Serialize};
 
 use crate::run::library::Library;
@@ -130,6 +131,7 @@ pub fn routes(app: App, config: &Config) -> Router {
         .route("/v1/memory", get(memory::memory))
         .route("/v1/sessions/{id}/speech", post(speech::push))
         .route("/v1/sessions/{id}/interrupt", post(speech::interrupt))
+        .route("/v1/sessions/{id}", patch(session::patch))
         .route("/metrics", get(metrics::metrics))
         .route("/readyz", get(status::readyz))
         // Sound files are bounded where they are read.

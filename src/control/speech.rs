@@ -50,7 +50,7 @@ impl From<PushError> for Problem {
     }
 }
 
-fn session(app: &App, id: &str) -> Result<std::sync::Arc<Session>, Problem> {
+pub(super) fn session(app: &App, id: &str) -> Result<std::sync::Arc<Session>, Problem> {
     app.sessions
         .get(id)
         .ok_or_else(|| Problem::not_found(format!("There is no session called {id:?}.")))

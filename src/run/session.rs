@@ -9,7 +9,7 @@
 //! source is dropped its ring closes, and the end of the stream flows down.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -103,6 +103,8 @@ pub struct Session {
     /// Bytes of its frames.
     pub pool_bytes: usize,
     orders: Sender<Order>,
+    /// The bitrate of the pictures that is wanted, in kbit/s.
+    video_kbps: Arc<AtomicU32>,
     previewed: Arc<AtomicBool>,
     preview: Mutex<Option<ring::Reader<Frame>>>,
     ending: Mutex<Option<Ending>>,
@@ -158,8 +160,10 @@ impl Session {
         let (preview_in, preview_out) = ring(1);
         let (frames_in, frames_out) = ring(FRAME_DEPTH);
         let (orders, orders_out) = bounded(ORDERS);
+        let video_kbps = Arc::new(AtomicU32::new(parts.encode.video_kbps));
         let encoder = Encoding {
             pictures,
+            video_kbps: (parts.encode.video_kbps, Arc::clone(&video_kbps)),
             hub: Arc::clone(&hub),
             stats: Arc::clone(&stats),
             window: preview.then_some(preview_in),
@@ -192,6 +196,7 @@ impl Session {
             source,
             pool_bytes: pool.bytes(),
             orders,
+            video_kbps,
             previewed,
             preview: Mutex::new(preview.then_some(preview_out)),
             ending: Mutex::new(Some(Ending {
@@ -210,6 +215,26 @@ impl Session {
             .send_timeout(Order::Interrupt(answer), ANSWER)
             .ok()?;
         answered.recv_timeout(ANSWER).ok()
+    }
+
+    /// Changes the bitrate of the pictures from the next frame on, in kbit/s.
+    ///
+    /// # Errors
+    ///
+    /// When no encoder takes it.
+    pub fn set_video_kbps(&self, kbps: u32) -> Result<(), encode::Error> {
+        encode::Config {
+            video_kbps: kbps,
+            ..encode::Config::default()
+        }
+        .check()?;
+        self.video_kbps.store(kbps, Relaxed);
+        Ok(())
+    }
+
+    /// The bitrate of the pictures that is aimed at, in kbit/s.
+    pub fn video_kbps(&self) -> u32 {
+        self.video_kbps.load(Relaxed)
     }
 
     /// The frames for a window, once. Letting them go ends the preview.
@@ -359,6 +384,8 @@ impl Rendering {
 /// The encode thread: from frames to packets, and on to the window.
 struct Encoding {
     pictures: Pictures,
+    /// The bitrate of the pictures in kbit/s, as it is and as it is wanted.
+    video_kbps: (u32, Arc<AtomicU32>),
     hub: Arc<Hub>,
     stats: Arc<Stats>,
     window: Option<ring::Writer<Frame>>,
@@ -379,7 +406,13 @@ impl Encoding {
 
     fn turn(&mut self, frame: Frame, failing: &mut bool) {
         let started = Instant::now();
-        let result = self.pictures.encode(&frame, &self.hub);
+        let wanted = self.video_kbps.1.load(Relaxed);
+        let mut result = Ok(());
+        if self.video_kbps.0 != wanted {
+            self.video_kbps.0 = wanted;
+            result = self.pictures.set_bitrate(wanted);
+        }
+        let result = result.and(self.pictures.encode(&frame, &self.hub));
         // Once for each time that it begins to fail.
         if let Err(error) = &result
             && !*failing
