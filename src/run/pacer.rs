@@ -11,6 +11,9 @@ use crate::media::FRAME_PERIOD;
 
 /// How long sound may be late before the pacer ticks by itself: three chunks.
 const PATIENCE: Duration = Duration::from_millis(120);
+/// How long the pacer may be held up, by a slow model or a busy machine, and still
+/// make up for it: sound that nobody has to wait for is then sent late, but whole.
+const HELD_UP: Duration = Duration::from_secs(1);
 /// Least time between two frames. Devices call back in bursts; a frame may be
 /// early by 15 ms, but not two at once.
 const SPACING: Duration = Duration::from_millis(25);
@@ -38,6 +41,7 @@ impl Pacer {
     }
 
     /// How long to sleep at `now` before a chunk may make the next frame.
+    /// None while the pacer makes up for being held up.
     pub fn spacing(&self, now: Instant) -> Duration {
         (self.last + SPACING).saturating_duration_since(now)
     }
@@ -62,7 +66,7 @@ impl Pacer {
     pub fn on_silence(&mut self, now: Instant) -> Duration {
         // From the last due time, not from `now`: lateness must not add up.
         let due = self.last + FRAME_PERIOD;
-        let on_time = !self.live && now.saturating_duration_since(due) < PATIENCE;
+        let on_time = !self.live && now.saturating_duration_since(due) < HELD_UP;
         self.live = false;
         if on_time {
             // What is late now is made up for by waking earlier.
@@ -72,6 +76,11 @@ impl Pacer {
             self.catch_up(now);
         }
         self.next()
+    }
+
+    /// How late the last frame is at `now`.
+    pub fn behind(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.last)
     }
 
     fn next(&mut self) -> Duration {
@@ -185,6 +194,23 @@ mod tests {
             assert_eq!(pacer.on_silence(now), FRAME_PERIOD * n);
         }
         assert!((now - start).abs_diff(FRAME_PERIOD * 200) < FRAME_PERIOD * 3);
+    }
+
+    #[test]
+    fn a_slow_model_costs_pictures_and_no_sound() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(start);
+        let (mut now, mut drawn) = (start, 0);
+        for n in 0..1_000 {
+            now += pacer.patience(now);
+            assert_eq!(pacer.on_silence(now), FRAME_PERIOD * n);
+            if pacer.behind(now) < FRAME_PERIOD {
+                drawn += 1;
+                now += MS * 270;
+            }
+        }
+        assert!((130..=170).contains(&drawn), "{drawn}");
+        assert!((now - start).abs_diff(FRAME_PERIOD * 1_000) < MS * 300);
     }
 
     #[test]

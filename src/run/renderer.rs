@@ -114,15 +114,22 @@ impl Renderer {
         self.hearing.forget();
     }
 
-    /// Plays the chunk that has waited longest, for the moment `pts`. The
-    /// picture is only drawn when somebody watches. `None` while chunks lack.
-    pub fn play(&mut self, now: Instant, pts: Duration, watched: bool) -> Option<Played> {
-        self.drive(now, pts, watched, Player::picture)
+    /// Plays the chunk that has waited longest, for the moment `pts`. `on_sound`
+    /// hears it before the picture is begun, which is only drawn when somebody
+    /// watches. `None` while chunks lack.
+    pub fn play(
+        &mut self,
+        now: Instant,
+        pts: Duration,
+        watched: bool,
+        on_sound: impl FnOnce(&AudioChunk),
+    ) -> Option<Played> {
+        self.drive(now, pts, watched, on_sound, Player::picture)
     }
 
     /// Like [`Renderer::play`] where there is no clock: waits for the clip's decoder.
     pub fn play_waiting(&mut self, now: Instant, pts: Duration) -> Option<Played> {
-        self.drive(now, pts, true, Player::picture_waiting)
+        self.drive(now, pts, true, |_| {}, Player::picture_waiting)
     }
 
     fn drive(
@@ -130,6 +137,7 @@ impl Renderer {
         now: Instant,
         pts: Duration,
         watched: bool,
+        on_sound: impl FnOnce(&AudioChunk),
         picture: fn(&Player, u64) -> Option<Arc<Picture>>,
     ) -> Option<Played> {
         if self.lacks() > 0 {
@@ -139,6 +147,7 @@ impl Renderer {
         let ready = watched && self.drawing.ready(now, talk);
         let weight = self.hearing.ease.step(talk && (ready || !watched));
         let (heard, mel) = self.hearing.play();
+        on_sound(&heard.chunk);
         self.stats.frames.add(1);
         let index = (pts.as_millis() / FRAME_PERIOD.as_millis()) as u64;
         let frame = watched
