@@ -102,10 +102,11 @@ pub enum Spoken {
     },
 }
 
-/// An utterance that waits.
+/// An utterance that waits: a file, for a decoder takes up to a megabyte.
 struct Waiting {
     utterance: u64,
-    file: Box<SoundFile>,
+    file: File,
+    hint: Option<String>,
     duration: Duration,
     /// When it was pushed, if nothing was before it.
     accepted: Option<Instant>,
@@ -203,8 +204,9 @@ impl Speech {
     /// how long it is gets read once. Not for a thread that must not wait.
     pub fn push(&self, file: File, hint: Option<&str>) -> Result<Accepted, PushError> {
         let accepted = Instant::now();
-        let mut file = Box::new(SoundFile::from_file(file, hint)?);
-        let duration = file.measure()?;
+        let mut sound = SoundFile::from_file(file, hint)?;
+        let duration = sound.measure()?;
+        let file = sound.into_file();
         let Entrance { shared, most, .. } = &*self.entrance;
         let mut state = shared.lock();
         if state.closed {
@@ -228,6 +230,7 @@ impl Speech {
         state.waiting.push_back(Waiting {
             utterance,
             file,
+            hint: hint.map(str::to_owned),
             duration,
             accepted: idle.then_some(accepted),
         });
@@ -322,22 +325,30 @@ impl Drop for Voice {
     }
 }
 
-/// The decoding thread: one utterance after the other.
+/// The decoding thread: one utterance after the other. A file is opened while
+/// the last [`AHEAD`] chunks of the one before are still to be played.
 fn decode_all(shared: &Shared, chunks: &Sender<Item>) {
-    while let Some((generation, mut waiting)) = take(shared) {
-        let utterance = waiting.utterance;
+    while let Some((generation, waiting)) = take(shared) {
+        let Waiting {
+            utterance,
+            file,
+            hint,
+            mut accepted,
+            ..
+        } = waiting;
         let wanted = || shared.generation.load(Relaxed) == generation;
+        let early = |error: file::Error| {
+            tracing::warn!(utterance, "an utterance ends early: {error}");
+        };
+        let mut sound = SoundFile::from_file(file, hint.as_deref())
+            .map_err(early)
+            .ok();
         let mut chunk = AudioChunk::SILENCE;
-        loop {
-            match waiting.file.next(&mut chunk) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    tracing::warn!(utterance, "an utterance ends early: {error}");
-                    break;
-                }
+        while let Some(file) = &mut sound {
+            if !file.next(&mut chunk).map_err(early).unwrap_or_default() {
+                break;
             }
-            chunk.accepted = waiting.accepted.take();
+            chunk.accepted = accepted.take();
             let spoken = Spoken::Chunk { utterance, chunk };
             if !send(chunks, (generation, spoken), wanted) {
                 break;

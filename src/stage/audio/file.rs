@@ -127,6 +127,11 @@ impl SoundFile {
         Ok(duration)
     }
 
+    /// Closes the decoder. The file itself can be opened again.
+    pub fn into_file(self) -> File {
+        self.file
+    }
+
     /// Fills `chunk` with the next 40 ms; `false` at the end.
     pub fn next(&mut self, chunk: &mut AudioChunk) -> Result<bool, Error> {
         loop {
