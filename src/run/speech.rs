@@ -16,10 +16,13 @@ use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 use serde::{Deserialize, Serialize};
 
 use crate::media::{AudioChunk, FRAME_PERIOD};
+use crate::model::MOST_LOOK_AHEAD_MS;
 use crate::stage::audio::file::{self, SoundFile};
 
 /// Chunks decoded ahead: 400 ms, which outlasts a slow disk, and 100 kB.
 const AHEAD: usize = 10;
+// Speech begins once it fills the renderer's line and the frame to be played.
+const _: () = assert!(AHEAD as f64 * FRAME_PERIOD.as_millis() as f64 >= MOST_LOOK_AHEAD_MS);
 /// Utterances that may wait, however short: each holds an open file.
 const MOST_WAITING: usize = 256;
 /// How often a decoder that waits for room looks whether it was told to stop.
