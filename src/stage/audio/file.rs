@@ -127,6 +127,17 @@ impl SoundFile {
         Ok(duration)
     }
 
+    /// Begins anew. May be tried again after any error.
+    pub fn rewind(&mut self) -> Result<(), Error> {
+        self.restart()?;
+        if let Some(door) = &mut self.door {
+            door.reset();
+        }
+        self.ended = false;
+        self.done = false;
+        Ok(())
+    }
+
     /// Closes the decoder. The file itself can be opened again.
     pub fn into_file(self) -> File {
         self.file
