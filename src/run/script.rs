@@ -18,7 +18,8 @@ use crate::run::renderer::{Renderer, SOURCE, Speaker};
 use crate::run::speech::{Speech, Voice};
 use crate::stage::audio::file;
 
-/// How long a file that loops is quiet after an interrupt.
+/// How long a file that loops is quiet after pushed speech: whoever pushes
+/// often sends more, and the file is not to put in a word.
 const HUSH: Duration = Duration::from_secs(3);
 
 /// What an interrupt cut off.
@@ -113,8 +114,7 @@ impl Script {
         }
     }
 
-    /// Silences what is pushed, whether it plays or waits. A file that loops
-    /// begins anew after a while.
+    /// Silences what is pushed, whether it plays or waits, and a file that loops.
     pub fn interrupt(&mut self) -> Interrupted {
         let cleared = self.speech.clear().utterances;
         let unpulled = (!cleared.is_empty()).then_some(cleared.start);
@@ -125,10 +125,7 @@ impl Script {
         };
         self.forget();
         self.unfinished = false;
-        if let Some(looped) = &mut self.looped {
-            looped.rewind();
-            self.hush = HUSH;
-        }
+        self.hush();
         Interrupted {
             interrupted: cut.is_some(),
             utterance: cut,
@@ -145,6 +142,7 @@ impl Script {
         } else if self.voice.ready(self.renderer.depth() + 1) {
             // Nothing pushed is on its way, so nobody misses what is let go.
             self.forget();
+            self.hush();
             next = self.voice.try_next();
         }
         while self.renderer.lacks() > 0 {
@@ -173,6 +171,14 @@ impl Script {
     fn forget(&mut self) {
         self.renderer.forget();
         self.line.clear();
+    }
+
+    /// A file that loops begins anew once the source had its turn for a while.
+    fn hush(&mut self) {
+        if let Some(looped) = &mut self.looped {
+            looped.rewind();
+            self.hush = HUSH;
+        }
     }
 
     /// Whose pushed speech is played next, if any is on its way.
