@@ -94,7 +94,7 @@ impl Script {
         live: Option<&AudioChunk>,
         watched: bool,
     ) -> Played {
-        self.fill(live);
+        self.fill(now, live);
         let played = self
             .renderer
             .play(now, pts, watched)
@@ -135,7 +135,7 @@ impl Script {
     }
 
     /// Gives the renderer what it lacks for one frame.
-    fn fill(&mut self, live: Option<&AudioChunk>) {
+    fn fill(&mut self, now: Instant, live: Option<&AudioChunk>) {
         let mut next = None;
         if self.next_speaker().is_some() {
             next = self.voice.try_next();
@@ -157,7 +157,7 @@ impl Script {
                 self.hear(&AudioChunk::SILENCE, SOURCE);
             } else {
                 let last = self.renderer.lacks() == 1;
-                let chunk = self.next_of_source(live.filter(|_| last));
+                let chunk = self.next_of_source(now, live.filter(|_| last));
                 self.hear(&chunk, SOURCE);
             }
         }
@@ -186,12 +186,16 @@ impl Script {
         self.line.iter().copied().find(|who| *who != SOURCE)
     }
 
-    fn next_of_source(&mut self, live: Option<&AudioChunk>) -> AudioChunk {
+    fn next_of_source(&mut self, now: Instant, live: Option<&AudioChunk>) -> AudioChunk {
         if !self.hush.is_zero() {
             self.hush = self.hush.saturating_sub(FRAME_PERIOD);
             return AudioChunk::SILENCE;
         }
         let looped = self.looped.as_mut().and_then(Looped::try_next);
+        let looped = looped.map(|chunk| AudioChunk {
+            accepted: Some(now),
+            ..chunk
+        });
         looped.or(live.copied()).unwrap_or(AudioChunk::SILENCE)
     }
 }
