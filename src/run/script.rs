@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::media::{AudioChunk, FRAME_PERIOD};
+use crate::media::{AudioChunk, FRAME_PERIOD, SOUND_SAMPLES};
 use crate::pool::Frame;
 use crate::run::looped::Looped;
 use crate::run::renderer::{Renderer, SOURCE, Speaker};
@@ -21,6 +21,10 @@ use crate::stage::audio::file;
 /// How long a file that loops is quiet after pushed speech: whoever pushes
 /// often sends more, and the file is not to put in a word.
 const HUSH: Duration = Duration::from_secs(3);
+
+/// Samples over which sound goes on from where other sound was cut off: 5 ms,
+/// for a step is a click.
+const EDGE: usize = SOUND_SAMPLES / 8;
 
 /// What an interrupt cut off.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -55,6 +59,9 @@ pub struct Script {
     hush: Duration,
     /// Whose chunks are in the renderer's line.
     line: VecDeque<Speaker>,
+    /// Where the sound has got to, and whether what followed was let go.
+    edge: f32,
+    cut: bool,
     /// Whether an utterance has begun of which not all is pulled.
     unfinished: bool,
     /// The utterance that was played last, and how much of it.
@@ -80,6 +87,8 @@ impl Script {
             voice,
             looped: file.map(Looped::start).transpose()?,
             hush: Duration::ZERO,
+            edge: 0.0,
+            cut: false,
             unfinished: false,
             played: (SOURCE, Duration::ZERO),
         })
@@ -95,7 +104,7 @@ impl Script {
         watched: bool,
     ) -> Played {
         self.fill(now, live);
-        let played = self
+        let mut played = self
             .renderer
             .play(now, pts, watched)
             .expect("the line was filled");
@@ -107,6 +116,11 @@ impl Script {
             }
             self.played.1 += FRAME_PERIOD;
         }
+        let sound = &mut played.chunk.sound;
+        if std::mem::take(&mut self.cut) {
+            smooth(sound, self.edge);
+        }
+        self.edge = sound[SOUND_SAMPLES - 1];
         Played {
             chunk: played.chunk,
             talking: pushed || played.mouth,
@@ -171,6 +185,7 @@ impl Script {
     fn forget(&mut self) {
         self.renderer.forget();
         self.line.clear();
+        self.cut = true;
     }
 
     /// A file that loops begins anew once the source had its turn for a while.
@@ -197,5 +212,14 @@ impl Script {
             ..chunk
         });
         looped.or(live.copied()).unwrap_or(AudioChunk::SILENCE)
+    }
+}
+
+/// Makes `sound` go on from `edge`.
+fn smooth(sound: &mut [f32; SOUND_SAMPLES], edge: f32) {
+    let step = edge - sound[0];
+    for (n, sample) in sound[..EDGE].iter_mut().enumerate() {
+        let rest = 1.0 - n as f32 / EDGE as f32;
+        *sample = (*sample + step * rest).clamp(-1.0, 1.0);
     }
 }
