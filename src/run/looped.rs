@@ -71,6 +71,12 @@ impl Looped {
         // If it waits after an error, the time has come to try again.
         let _busy = self.wake.try_send(());
     }
+
+    /// Whether it has decoded as far ahead as it does.
+    #[cfg(test)]
+    pub(super) fn full(&self) -> bool {
+        self.chunks.is_full()
+    }
 }
 
 /// What decodes, on a thread of its own.

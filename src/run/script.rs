@@ -223,3 +223,6 @@ fn smooth(sound: &mut [f32; SOUND_SAMPLES], edge: f32) {
         *sample = (*sample + step * rest).clamp(-1.0, 1.0);
     }
 }
+
+#[cfg(test)]
+mod tests;
