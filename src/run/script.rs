@@ -5,28 +5,39 @@
 //! moves with the next frame. Live sound has no future to read, so its line
 //! begins with silence, and that is its delay.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::media::{AudioChunk, FRAME_PERIOD};
+use crate::media::{AudioChunk, FRAME_PERIOD, SOUND_SAMPLES};
 use crate::pool::Frame;
 use crate::run::looped::Looped;
 use crate::run::renderer::{Renderer, SOURCE, Speaker};
-use crate::run::speech::{Speech, Spoken, Voice};
+use crate::run::speech::{Speech, Voice};
 use crate::stage::audio::file;
 
-/// How long a file that loops is quiet after an interrupt.
+/// How long a file that loops is quiet after pushed speech: whoever pushes
+/// often sends more, and the file is not to put in a word.
 const HUSH: Duration = Duration::from_secs(3);
 
+/// Samples over which sound goes on from where other sound was cut off: 5 ms,
+/// for a step is a click.
+const EDGE: usize = SOUND_SAMPLES / 8;
+
 /// What an interrupt cut off.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Interrupted {
     /// Whether anything was being said, or waited to be.
     pub interrupted: bool,
-    /// Milliseconds of the utterance that were played.
+    /// The utterance that was cut: the one of which the next chunk was.
+    pub utterance: Option<u64>,
+    /// Milliseconds of it that were played. Its last chunk, which is filled up
+    /// with silence, is never among them: what was played to its end isn't cut.
     pub played_ms: u64,
+    /// Utterances after it, none of which had begun.
+    pub dropped: Vec<u64>,
 }
 
 /// 40 ms of the show.
@@ -46,11 +57,15 @@ pub struct Script {
     voice: Voice,
     looped: Option<Looped>,
     hush: Duration,
-    /// Chunks of pushed speech in the renderer's line.
-    waiting: usize,
-    /// Who spoke last of those that were pushed, and how much of it was played.
-    speaker: Speaker,
-    played: Duration,
+    /// Whose chunks are in the renderer's line.
+    line: VecDeque<Speaker>,
+    /// Where the sound has got to, and whether what followed was let go.
+    edge: f32,
+    cut: bool,
+    /// Whether an utterance has begun of which not all is pulled.
+    unfinished: bool,
+    /// The utterance that was played last, and how much of it.
+    played: (Speaker, Duration),
 }
 
 impl Script {
@@ -66,14 +81,16 @@ impl Script {
         file: Option<&Path>,
     ) -> Result<Self, file::Error> {
         Ok(Self {
+            line: VecDeque::with_capacity(renderer.depth() + 1),
             renderer,
             speech,
             voice,
             looped: file.map(Looped::start).transpose()?,
             hush: Duration::ZERO,
-            waiting: 0,
-            speaker: SOURCE,
-            played: Duration::ZERO,
+            edge: 0.0,
+            cut: false,
+            unfinished: false,
+            played: (SOURCE, Duration::ZERO),
         })
     }
 
@@ -86,20 +103,24 @@ impl Script {
         live: Option<&AudioChunk>,
         watched: bool,
     ) -> Played {
-        self.fill(live);
-        let played = self
+        self.fill(now, live);
+        let mut played = self
             .renderer
             .play(now, pts, watched)
             .expect("the line was filled");
+        self.line.pop_front();
         let pushed = played.speaker != SOURCE;
         if pushed {
-            self.waiting -= 1;
-            if self.speaker != played.speaker {
-                self.speaker = played.speaker;
-                self.played = Duration::ZERO;
+            if self.played.0 != played.speaker {
+                self.played = (played.speaker, Duration::ZERO);
             }
-            self.played += FRAME_PERIOD;
+            self.played.1 += FRAME_PERIOD;
         }
+        let sound = &mut played.chunk.sound;
+        if std::mem::take(&mut self.cut) {
+            smooth(sound, self.edge);
+        }
+        self.edge = sound[SOUND_SAMPLES - 1];
         Played {
             chunk: played.chunk,
             talking: pushed || played.mouth,
@@ -107,74 +128,101 @@ impl Script {
         }
     }
 
-    /// Silences what is pushed, whether it plays or waits. A file that loops
-    /// begins anew after a while.
+    /// Silences what is pushed, whether it plays or waits, and a file that loops.
     pub fn interrupt(&mut self) -> Interrupted {
-        let cleared = self.speech.clear();
-        let pushed = self.waiting > 0 || cleared.utterances > 0;
-        // What played to its end was not interrupted.
-        let played = if self.waiting > 0 {
-            self.played
-        } else {
-            Duration::ZERO
+        let cleared = self.speech.clear().utterances;
+        let unpulled = (!cleared.is_empty()).then_some(cleared.start);
+        let cut = self.next_speaker().or(unpulled);
+        let played = match self.played {
+            (speaker, played) if cut == Some(speaker) => played,
+            _ => Duration::ZERO,
         };
-        self.renderer.forget();
-        self.waiting = 0;
-        self.speaker = SOURCE;
-        if let Some(looped) = &mut self.looped {
-            looped.rewind();
-            self.hush = HUSH;
-        }
+        self.forget();
+        self.unfinished = false;
+        self.hush();
         Interrupted {
-            interrupted: pushed,
+            interrupted: cut.is_some(),
+            utterance: cut,
             played_ms: played.as_millis() as u64,
+            dropped: cut.map_or_else(Vec::new, |cut| (cut + 1..cleared.end).collect()),
         }
     }
 
     /// Gives the renderer what it lacks for one frame.
-    fn fill(&mut self, live: Option<&AudioChunk>) {
+    fn fill(&mut self, now: Instant, live: Option<&AudioChunk>) {
         let mut next = None;
-        if self.waiting > 0 {
-            next = self.next_pushed();
+        if self.next_speaker().is_some() {
+            next = self.voice.try_next();
         } else if self.voice.ready(self.renderer.depth() + 1) {
-            next = self.next_pushed();
-            if next.is_some() {
-                // Nothing pushed is on its way, so nobody misses what is let go.
-                self.renderer.forget();
-            }
+            // Nothing pushed is on its way, so nobody misses what is let go.
+            self.forget();
+            self.hush();
+            next = self.voice.try_next();
         }
         while self.renderer.lacks() > 0 {
-            if let Some((speaker, chunk)) = next.take() {
-                self.renderer.hear(&chunk, speaker);
-                self.waiting += 1;
-                next = self.next_pushed_if(self.renderer.lacks() > 0);
+            if let Some(spoken) = next.take() {
+                self.unfinished = !spoken.last;
+                self.hear(&spoken.chunk, spoken.utterance);
+                if self.renderer.lacks() > 0 {
+                    next = self.voice.try_next();
+                }
+            } else if self.unfinished || self.next_speaker().is_some() {
+                // What lacks is late, and no word of another comes in between.
+                self.hear(&AudioChunk::SILENCE, SOURCE);
             } else {
                 let last = self.renderer.lacks() == 1;
-                let chunk = self.next_of_source(live.filter(|_| last));
-                self.renderer.hear(&chunk, SOURCE);
+                let chunk = self.next_of_source(now, live.filter(|_| last));
+                self.hear(&chunk, SOURCE);
             }
         }
     }
 
-    fn next_pushed_if(&mut self, wanted: bool) -> Option<(Speaker, AudioChunk)> {
-        wanted.then(|| self.next_pushed()).flatten()
+    fn hear(&mut self, chunk: &AudioChunk, speaker: Speaker) {
+        self.renderer.hear(chunk, speaker);
+        self.line.push_back(speaker);
     }
 
-    fn next_pushed(&mut self) -> Option<(Speaker, AudioChunk)> {
-        loop {
-            match self.voice.try_next()? {
-                Spoken::Chunk { utterance, chunk } => return Some((utterance, chunk)),
-                Spoken::End { .. } => {}
-            }
+    fn forget(&mut self) {
+        self.renderer.forget();
+        self.line.clear();
+        self.cut = true;
+    }
+
+    /// A file that loops begins anew once the source had its turn for a while.
+    fn hush(&mut self) {
+        if let Some(looped) = &mut self.looped {
+            looped.rewind();
+            self.hush = HUSH;
         }
     }
 
-    fn next_of_source(&mut self, live: Option<&AudioChunk>) -> AudioChunk {
+    /// Whose pushed speech is played next, if any is on its way.
+    fn next_speaker(&self) -> Option<Speaker> {
+        self.line.iter().copied().find(|who| *who != SOURCE)
+    }
+
+    fn next_of_source(&mut self, now: Instant, live: Option<&AudioChunk>) -> AudioChunk {
         if !self.hush.is_zero() {
             self.hush = self.hush.saturating_sub(FRAME_PERIOD);
             return AudioChunk::SILENCE;
         }
         let looped = self.looped.as_mut().and_then(Looped::try_next);
+        let looped = looped.map(|chunk| AudioChunk {
+            accepted: Some(now),
+            ..chunk
+        });
         looped.or(live.copied()).unwrap_or(AudioChunk::SILENCE)
     }
 }
+
+/// Makes `sound` go on from `edge`.
+fn smooth(sound: &mut [f32; SOUND_SAMPLES], edge: f32) {
+    let step = edge - sound[0];
+    for (n, sample) in sound[..EDGE].iter_mut().enumerate() {
+        let rest = 1.0 - n as f32 / EDGE as f32;
+        *sample = (*sample + step * rest).clamp(-1.0, 1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests;

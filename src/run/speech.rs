@@ -2,28 +2,31 @@
 //!
 //! Spoken words are not live media: the queue is bounded in seconds, pushes
 //! back when it is full, and never drops a word unless it is cleared. One
-//! thread decodes a little ahead into a small channel; the render loop pulls
-//! from it, once a frame.
+//! thread decodes a little ahead; the render loop pulls, once a frame. Both
+//! hold the queue's lock for as long as a chunk takes to copy, so that whoever
+//! looks sees all of the queue at one moment.
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 use serde::{Deserialize, Serialize};
 
 use crate::media::{AudioChunk, FRAME_PERIOD};
+use crate::model::MOST_LOOK_AHEAD_MS;
 use crate::stage::audio::file::{self, SoundFile};
+
+mod decoder;
 
 /// Chunks decoded ahead: 400 ms, which outlasts a slow disk, and 100 kB.
 const AHEAD: usize = 10;
+// Speech begins once it fills the renderer's line and the frame to be played.
+const _: () = assert!(AHEAD as f64 * FRAME_PERIOD.as_millis() as f64 >= MOST_LOOK_AHEAD_MS);
 /// Utterances that may wait, however short: each holds an open file.
 const MOST_WAITING: usize = 256;
-/// How often a decoder that waits for room looks whether it was told to stop.
-const GLANCE: Duration = Duration::from_millis(100);
 
 /// Section `[speech]`: speech that is pushed by the API.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,39 +76,31 @@ pub struct Accepted {
 }
 
 /// What [`Speech::clear`] silenced.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Cleared {
-    /// Utterances that were not pulled to their end.
-    pub utterances: usize,
+    /// Utterances that were not pulled to their end, the last of which was
+    /// pushed last.
+    pub utterances: Range<u64>,
     /// What of them will not be pulled any more, to a chunk.
     pub unheard: Duration,
 }
 
-/// What the avatar says next.
-#[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "plain data that moves; a box would be allocated"
-)]
-pub enum Spoken {
-    /// 40 ms of an utterance.
-    Chunk {
-        /// Its number.
-        utterance: u64,
-        /// The sound. Accepted at the push where the avatar could begin at once.
-        chunk: AudioChunk,
-    },
-    /// The utterance is over.
-    End {
-        /// Its number.
-        utterance: u64,
-    },
+/// 40 ms of what the avatar says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spoken {
+    /// The utterance's number.
+    pub utterance: u64,
+    /// The sound. Accepted at the push where the avatar could begin at once.
+    pub chunk: AudioChunk,
+    /// Whether the utterance is over with this.
+    pub last: bool,
 }
 
-/// An utterance that waits.
+/// An utterance that waits: a file, for a decoder takes up to a megabyte.
 struct Waiting {
     utterance: u64,
-    file: Box<SoundFile>,
+    file: File,
+    hint: Option<String>,
     duration: Duration,
     /// When it was pushed, if nothing was before it.
     accepted: Option<Instant>,
@@ -114,41 +109,79 @@ struct Waiting {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Waiting>,
-    /// What is left to decode of the utterance in hand.
+    /// Whether an utterance is being decoded, and what is left of it, as far
+    /// as its header says.
+    decoding: bool,
     rest: Duration,
+    /// Decoded and not yet pulled: [`AHEAD`] chunks at most.
+    ahead: VecDeque<Spoken>,
     /// Utterances that were accepted.
     utterances: u64,
+    /// The last utterance that was pulled to its end, or cleared.
+    finished: u64,
+    /// Grows with every clear: who decodes for an older one stops.
+    generation: u64,
     closed: bool,
 }
 
 impl State {
-    fn undecoded(&self) -> Duration {
+    /// What was pushed and not yet pulled.
+    fn queued(&self) -> Duration {
         let waiting: Duration = self.waiting.iter().map(|waiting| waiting.duration).sum();
-        waiting + self.rest
+        waiting + self.rest + FRAME_PERIOD * self.ahead.len() as u32
     }
 }
 
-/// A chunk or an end, and the generation that it belongs to.
-type Item = (u64, Spoken);
-
 struct Shared {
     state: Mutex<State>,
+    /// For the decoder: there is work, or room, or an end.
     changed: Condvar,
-    /// Grows with every clear: what is older is not heard.
-    generation: AtomicU64,
-    /// The last utterance that was pulled to its end, or cleared.
-    finished: AtomicU64,
 }
 
 impl Shared {
+    fn new() -> Arc<Self> {
+        let state = State {
+            ahead: VecDeque::with_capacity(AHEAD),
+            ..State::default()
+        };
+        Arc::new(Self {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        })
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that panics is done under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn wait<'s>(&self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        self.changed
+            .wait(state)
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn close(&self) {
         self.lock().closed = true;
-        self.changed.notify_all();
+        self.changed.notify_one();
+    }
+
+    /// Forgets everything that was not pulled. Its files are closed by the caller.
+    fn clear(&self) -> (Cleared, VecDeque<Waiting>) {
+        let mut state = self.lock();
+        let cleared = Cleared {
+            utterances: state.finished + 1..state.utterances + 1,
+            unheard: state.queued(),
+        };
+        state.generation += 1;
+        state.finished = state.utterances;
+        state.decoding = false;
+        state.rest = Duration::ZERO;
+        state.ahead.clear();
+        let files = std::mem::take(&mut state.waiting);
+        drop(state);
+        self.changed.notify_one();
+        (cleared, files)
     }
 }
 
@@ -161,8 +194,6 @@ pub struct Speech {
 
 struct Entrance {
     shared: Arc<Shared>,
-    /// To see how much is in the channel, and to empty it.
-    decoded: Receiver<Item>,
     most: Duration,
 }
 
@@ -175,26 +206,21 @@ impl Drop for Entrance {
 impl Speech {
     /// An empty queue, and the end where it is heard.
     pub fn start(config: &Config) -> std::io::Result<(Self, Voice)> {
-        let shared = Arc::new(Shared {
-            state: Mutex::default(),
-            changed: Condvar::new(),
-            generation: AtomicU64::new(0),
-            finished: AtomicU64::new(0),
-        });
-        let (chunks, decoded) = bounded(AHEAD);
-        let decoder = Arc::clone(&shared);
+        let shared = Shared::new();
+        let decoding = Arc::clone(&shared);
         thread::Builder::new()
             .name("speech".into())
-            .spawn(move || decode_all(&decoder, &chunks))?;
+            .spawn(move || decoder::run(&decoding))?;
+        Ok(Self::of(shared, config))
+    }
+
+    fn of(shared: Arc<Shared>, config: &Config) -> (Self, Voice) {
         let entrance = Entrance {
             shared: Arc::clone(&shared),
-            decoded: decoded.clone(),
             most: Duration::from_secs(config.queue_s),
         };
-        let speech = Self {
-            entrance: Arc::new(entrance),
-        };
-        Ok((speech, Voice { shared, decoded }))
+        let entrance = Arc::new(entrance);
+        (Self { entrance }, Voice { shared })
     }
 
     /// Queues the sound in `file`. `hint` may be its name or its media type.
@@ -203,19 +229,16 @@ impl Speech {
     /// how long it is gets read once. Not for a thread that must not wait.
     pub fn push(&self, file: File, hint: Option<&str>) -> Result<Accepted, PushError> {
         let accepted = Instant::now();
-        let mut file = Box::new(SoundFile::from_file(file, hint)?);
-        let duration = file.measure()?;
-        let Entrance { shared, most, .. } = &*self.entrance;
+        let mut sound = SoundFile::from_file(file, hint)?;
+        let duration = sound.measure()?;
+        let file = sound.into_file();
+        let Entrance { shared, most } = &*self.entrance;
         let mut state = shared.lock();
         if state.closed {
             return Err(PushError::Ended);
         }
-        let idle = shared.finished.load(Relaxed) == state.utterances;
-        let queued = if idle {
-            Duration::ZERO
-        } else {
-            state.undecoded() + self.ahead()
-        };
+        let idle = state.finished == state.utterances;
+        let queued = state.queued();
         if !idle && (queued + duration > *most || state.waiting.len() >= MOST_WAITING) {
             // It fits once enough was played; what is longer than the whole
             // queue fits once everything was.
@@ -228,11 +251,12 @@ impl Speech {
         state.waiting.push_back(Waiting {
             utterance,
             file,
+            hint: hint.map(str::to_owned),
             duration,
             accepted: idle.then_some(accepted),
         });
         drop(state);
-        shared.changed.notify_all();
+        shared.changed.notify_one();
         Ok(Accepted {
             utterance,
             duration,
@@ -240,151 +264,78 @@ impl Speech {
         })
     }
 
-    /// Silences everything that was pushed so far, at once.
-    pub fn clear(&self) -> Cleared {
-        let Entrance {
-            shared, decoded, ..
-        } = &*self.entrance;
-        let mut state = shared.lock();
-        // Under the lock, so that nothing of the new generation is decoded yet.
-        shared.generation.fetch_add(1, Relaxed);
-        let finished = shared.finished.swap(state.utterances, Relaxed);
-        let utterances = (state.utterances - finished) as usize;
-        let mut unheard = state.undecoded();
-        unheard += FRAME_PERIOD * decoded.try_iter().filter(is_chunk).count() as u32;
-        let files = std::mem::take(&mut state.waiting);
-        state.rest = Duration::ZERO;
-        drop(state);
-        drop(files);
-        Cleared {
-            utterances,
-            unheard,
-        }
+    /// Forgets everything that was pushed so far and not pulled, at once. Only
+    /// for who pulls: what was pulled is not silenced by it.
+    pub(super) fn clear(&self) -> Cleared {
+        self.entrance.shared.clear().0
     }
 
     /// What was pushed and not yet pulled.
     pub fn queued(&self) -> Duration {
-        self.entrance.shared.lock().undecoded() + self.ahead()
+        self.entrance.shared.lock().queued()
     }
 
-    /// Utterances that were pushed and are not over.
+    /// Utterances that were pushed and are not pulled to their end.
     pub fn utterances(&self) -> usize {
         let state = self.entrance.shared.lock();
-        (state.utterances - self.entrance.shared.finished.load(Relaxed)) as usize
+        (state.utterances - state.finished) as usize
     }
-
-    /// What is decoded and not yet pulled.
-    fn ahead(&self) -> Duration {
-        FRAME_PERIOD * self.entrance.decoded.len() as u32
-    }
-}
-
-fn is_chunk(item: &Item) -> bool {
-    matches!(item.1, Spoken::Chunk { .. })
 }
 
 /// The end of the queue where the render loop listens.
 pub struct Voice {
     shared: Arc<Shared>,
-    decoded: Receiver<Item>,
 }
 
 impl Voice {
     /// Whether the next `chunks` are decoded, or all there are.
     pub fn ready(&self, chunks: usize) -> bool {
-        let waiting = self.decoded.len();
-        waiting >= chunks || (waiting > 0 && self.shared.lock().undecoded().is_zero())
+        let state = self.shared.lock();
+        let all = !state.decoding && state.waiting.is_empty();
+        state.ahead.len() >= chunks || (all && !state.ahead.is_empty())
     }
 
-    /// What is said next. Never waits: `None` says that nothing is said now.
+    /// What is said next. Never waits for a decoder: `None` says that nothing
+    /// is said now.
     pub fn try_next(&mut self) -> Option<Spoken> {
-        loop {
-            let (generation, spoken) = self.decoded.try_recv().ok()?;
-            if generation != self.shared.generation.load(Relaxed) {
-                continue;
-            }
-            if let Spoken::End { utterance } = spoken {
-                self.shared.finished.fetch_max(utterance, Relaxed);
-            }
-            return Some(spoken);
+        let mut state = self.shared.lock();
+        let spoken = state.ahead.pop_front()?;
+        if spoken.last {
+            state.finished = spoken.utterance;
         }
+        drop(state);
+        self.shared.changed.notify_one();
+        Some(spoken)
     }
 }
 
 impl Drop for Voice {
     fn drop(&mut self) {
         // Nobody hears the rest.
-        let mut state = self.shared.lock();
-        self.shared.generation.fetch_add(1, Relaxed);
-        state.waiting.clear();
-        drop(state);
         self.shared.close();
+        self.shared.clear();
     }
 }
 
-/// The decoding thread: one utterance after the other.
-fn decode_all(shared: &Shared, chunks: &Sender<Item>) {
-    while let Some((generation, mut waiting)) = take(shared) {
-        let utterance = waiting.utterance;
-        let wanted = || shared.generation.load(Relaxed) == generation;
-        let mut chunk = AudioChunk::SILENCE;
-        loop {
-            match waiting.file.next(&mut chunk) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    tracing::warn!(utterance, "an utterance ends early: {error}");
-                    break;
-                }
-            }
-            chunk.accepted = waiting.accepted.take();
-            let spoken = Spoken::Chunk { utterance, chunk };
-            if !send(chunks, (generation, spoken), wanted) {
-                break;
-            }
-            let mut state = shared.lock();
-            if wanted() {
-                state.rest = state.rest.saturating_sub(FRAME_PERIOD);
-            }
-        }
+#[cfg(test)]
+impl Speech {
+    /// A queue without a decoder, for chunks that are put in by hand.
+    pub(super) fn by_hand() -> (Self, Voice) {
+        Self::of(Shared::new(), &Config::default())
+    }
+
+    /// Puts in a chunk as if it had been decoded.
+    pub(super) fn put(&self, spoken: Spoken) {
+        let shared = &self.entrance.shared;
         let mut state = shared.lock();
-        if wanted() {
-            // A header may have promised more than there was.
-            state.rest = Duration::ZERO;
-        }
+        state.utterances = spoken.utterance;
+        let generation = state.generation;
         drop(state);
-        send(chunks, (generation, Spoken::End { utterance }), wanted);
+        assert!(
+            decoder::put(shared, generation, spoken),
+            "nobody cleared it"
+        );
     }
-}
-
-/// Waits for the next utterance. `None`: there will be none.
-fn take(shared: &Shared) -> Option<(u64, Waiting)> {
-    let mut state = shared.lock();
-    loop {
-        if let Some(waiting) = state.waiting.pop_front() {
-            state.rest = waiting.duration;
-            return Some((shared.generation.load(Relaxed), waiting));
-        }
-        if state.closed {
-            return None;
-        }
-        state = shared
-            .changed
-            .wait(state)
-            .unwrap_or_else(PoisonError::into_inner);
-    }
-}
-
-/// Waits for room in the channel. `false`: it isn't wanted any more.
-fn send(channel: &Sender<Item>, mut item: Item, wanted: impl Fn() -> bool) -> bool {
-    while wanted() {
-        match channel.send_timeout(item, GLANCE) {
-            Ok(()) => return true,
-            Err(SendTimeoutError::Timeout(back)) => item = back,
-            Err(SendTimeoutError::Disconnected(_)) => return false,
-        }
-    }
-    false
 }
 
 #[cfg(test)]

@@ -52,14 +52,15 @@ def test_an_interruption_silences_at_once_and_says_how_much_was_played(quiet):
     with Viewer(quiet.url) as viewer:
         viewer.wait_for_picture()
         rest, _ = viewer.watch(1)
-        quiet.speak(sounds.speech(10))
-        quiet.speak(sounds.speech(10))
+        spoken, waiting = (quiet.speak(sounds.speech(10)).json["utterance"] for _ in range(2))
         viewer.watch(2.5)
         asked = time.monotonic()
         answer = quiet.interrupt()
         assert answer.status == 200
         assert answer.json["interrupted"] is True
         assert 1_500 < answer.json["played_ms"] < 3_000
+        assert answer.json["utterance"] == spoken
+        assert answer.json["dropped"] == [waiting]
         viewer.watch(1.2)
         _, sound = viewer.between(asked + 0.4, asked + 1.2)
         assert loudness(sound) < 0.01, "what was on the way has arrived by then"

@@ -203,7 +203,8 @@ impl Door {
         self.chunk = Some(chunk);
     }
 
-    fn reset(&mut self) {
+    /// Forgets what came in.
+    pub(super) fn reset(&mut self) {
         self.sound.reset();
         self.speech.reset();
         self.accepted.clear();

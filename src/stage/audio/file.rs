@@ -127,6 +127,22 @@ impl SoundFile {
         Ok(duration)
     }
 
+    /// Begins anew. May be tried again after any error.
+    pub fn rewind(&mut self) -> Result<(), Error> {
+        self.restart()?;
+        if let Some(door) = &mut self.door {
+            door.reset();
+        }
+        self.ended = false;
+        self.done = false;
+        Ok(())
+    }
+
+    /// Closes the decoder. The file itself can be opened again.
+    pub fn into_file(self) -> File {
+        self.file
+    }
+
     /// Fills `chunk` with the next 40 ms; `false` at the end.
     pub fn next(&mut self, chunk: &mut AudioChunk) -> Result<bool, Error> {
         loop {

@@ -178,6 +178,21 @@ fn a_loop_has_no_gap() {
 }
 
 #[test]
+fn rewound_it_begins_anew_wherever_it_was() {
+    let mut file = open(&wav(44_100, 2, 44_100, None)).expect("sound");
+    let whole = play(&mut file).expect("sound");
+    for chunks in [0, 1, 7, whole.len()] {
+        file.rewind().expect("it is there");
+        let mut chunk = AudioChunk::SILENCE;
+        for _ in 0..chunks {
+            assert!(file.next(&mut chunk).expect("sound"));
+        }
+        file.rewind().expect("it is there");
+        assert!(play(&mut file).expect("sound") == whole, "after {chunks}");
+    }
+}
+
+#[test]
 fn what_is_no_sound_is_refused_in_a_sentence() {
     assert_eq!(refusal(b""), "the sound file is empty");
     let text = "Hello, this is text and no sound at all.\n".repeat(1_000);

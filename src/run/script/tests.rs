@@ -1,0 +1,310 @@
+use std::fs::File;
+use std::io::Write;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+
+use super::*;
+use crate::avatar::Avatar;
+use crate::model::Bundle;
+use crate::pool::FramePool;
+use crate::run::library::Library;
+use crate::run::speech::{Config, Spoken};
+use crate::stage::lipsync::{self, Runtime};
+use crate::stage::voice;
+use crate::stats::Stats;
+
+/// Chunks are told apart by the sample in their middle, in steps of 16 bits.
+type Mark = u16;
+
+/// The mark of silence.
+const SILENT: Mark = 0;
+/// The mark of live sound.
+const LIVE: Mark = 7;
+/// Frames for which a file that loops is quiet.
+const HUSHED: usize = (HUSH.as_millis() / FRAME_PERIOD.as_millis()) as usize;
+
+fn chunk(mark: Mark) -> AudioChunk {
+    let value = f32::from(mark) / 32_768.0;
+    AudioChunk {
+        sound: [value; SOUND_SAMPLES],
+        ..AudioChunk::SILENCE
+    }
+}
+
+fn mark(chunk: &AudioChunk) -> Mark {
+    (chunk.sound[SOUND_SAMPLES / 2] * 32_768.0).round() as Mark
+}
+
+/// A WAV file at 48 kHz, 16 bits, one channel, of a chunk for each of `marks`.
+fn wav(mut file: impl Write, marks: impl IntoIterator<Item = Mark>) {
+    let chunk = |mark: Mark| [mark.to_le_bytes(); SOUND_SAMPLES].concat();
+    let data: Vec<u8> = marks.into_iter().flat_map(chunk).collect();
+    let mut head = b"RIFF".to_vec();
+    head.extend((data.len() as u32 + 36).to_le_bytes());
+    head.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\xbb\0\0\0\x77\x01\0\x02\0\x10\0data");
+    head.extend((data.len() as u32).to_le_bytes());
+    file.write_all(&head).expect("room on the disk");
+    file.write_all(&data).expect("room on the disk");
+}
+
+fn utterance(marks: impl IntoIterator<Item = Mark>) -> File {
+    let file = tempfile::tempfile().expect("a temporary file");
+    wav(&file, marks);
+    file
+}
+
+/// The bundled avatar and model, once for all tests.
+fn bundled() -> &'static (Avatar, Arc<Library>) {
+    static BUNDLED: OnceLock<(Avatar, Arc<Library>)> = OnceLock::new();
+    BUNDLED.get_or_init(|| {
+        let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
+        let avatar = Avatar::open(&assets.join("avatars/ava")).expect("the avatar");
+        let runtime = Runtime::load(&lipsync::Config::default()).expect("ONNX Runtime: make setup");
+        let bundle = Bundle::open(&assets.join("models/ava-192")).expect("the model");
+        let library = Library::open(bundle, runtime, Instant::now()).expect("the model fits");
+        (avatar, library)
+    })
+}
+
+/// A script that nobody watches, played frame by frame.
+struct Show {
+    script: Script,
+    speech: Speech,
+    depth: usize,
+    frames: u32,
+    now: Instant,
+}
+
+impl Show {
+    fn new((speech, voice): (Speech, Voice), looped: Option<&Path>) -> Self {
+        let (avatar, library) = bundled();
+        let (pool, now) = (FramePool::new(1, avatar.size), Instant::now());
+        let config = voice::Config::default();
+        let renderer = Renderer::new(avatar, library, &config, pool, &Stats::new(), now);
+        let renderer = renderer.expect("the model fits the avatar");
+        let depth = renderer.depth();
+        assert!(depth > 0, "the bundled model hears ahead");
+        let script = Script::new(renderer, speech.clone(), voice, looped);
+        Self {
+            script: script.expect("a sound file"),
+            speech,
+            depth,
+            frames: 0,
+            now,
+        }
+    }
+
+    /// A show to which files can be pushed.
+    fn pushed(looped: Option<&Path>) -> Self {
+        Self::new(Speech::start(&Config::default()).expect("a thread"), looped)
+    }
+
+    /// A show in which nothing is decoded but by [`Show::say`].
+    fn by_hand(looped: Option<&Path>) -> Self {
+        Self::new(Speech::by_hand(), looped)
+    }
+
+    /// Puts in chunks of an utterance, with its end or without.
+    fn say(&self, utterance: u64, marks: impl IntoIterator<Item = Mark>, ends: bool) {
+        let mut marks = marks.into_iter().peekable();
+        while let Some(mark) = marks.next() {
+            let last = ends && marks.peek().is_none();
+            self.speech.put(Spoken {
+                utterance,
+                chunk: chunk(mark),
+                last,
+            });
+        }
+    }
+
+    /// The next frame's sound.
+    fn next(&mut self, live: Option<&AudioChunk>) -> AudioChunk {
+        let looped = self.script.looped.as_ref();
+        while looped.is_some_and(|looped| !looped.full()) {
+            thread::yield_now();
+        }
+        let pts = FRAME_PERIOD * self.frames;
+        self.frames += 1;
+        self.script.play(self.now, pts, live, false).chunk
+    }
+
+    /// The marks of the next frames, while live sound comes.
+    fn hear(&mut self, frames: usize) -> Vec<Mark> {
+        let live = chunk(LIVE);
+        (0..frames).map(|_| mark(&self.next(Some(&live)))).collect()
+    }
+
+    /// As [`Show::hear`], with a decoder that keeps up.
+    fn hear_decoded(&mut self, frames: usize) -> Vec<Mark> {
+        let one = |_| {
+            while !self.script.voice.ready(1) && self.speech.utterances() > 0 {
+                thread::yield_now();
+            }
+            self.hear(1)[0]
+        };
+        (0..frames).map(one).collect()
+    }
+
+    /// Waits until pushed speech can begin.
+    fn decoded(&self) {
+        while !self.script.voice.ready(self.depth + 1) {
+            thread::yield_now();
+        }
+    }
+}
+
+fn silent(frames: usize) -> Vec<Mark> {
+    vec![SILENT; frames]
+}
+
+#[test]
+fn live_sound_is_delayed_by_what_the_model_hears_ahead() {
+    let mut show = Show::pushed(None);
+    let depth = show.depth as Mark;
+    for begins in [0, 50] {
+        for n in 0..50 {
+            let heard = mark(&show.next(Some(&chunk(begins + n + 1))));
+            let then = (n + 1).checked_sub(depth).filter(|then| *then > 0);
+            assert_eq!(heard, then.map_or(SILENT, |then| begins + then));
+        }
+        // Live sound begins with silence again.
+        assert!(!show.script.interrupt().interrupted);
+    }
+}
+
+#[test]
+fn pushed_speech_begins_with_the_next_frame_and_none_of_it_is_lost_or_doubled() {
+    let mut show = Show::pushed(None);
+    let depth = show.depth;
+    assert_eq!(show.hear(20)[depth..], vec![LIVE; 20 - depth]);
+    show.speech
+        .push(utterance(100..160), None)
+        .expect("nothing waits");
+    show.decoded();
+    assert_eq!(show.hear_decoded(60), Vec::from_iter(100..160));
+    // The line is empty of it, and live sound begins as it always does.
+    assert_eq!(show.hear(depth), silent(depth));
+    assert_eq!(show.hear(5), [LIVE; 5]);
+}
+
+#[test]
+fn utterances_follow_each_other_in_order_and_without_a_gap() {
+    let mut show = Show::pushed(None);
+    let queue = [100..130, 200..201, 300..302, 400..440, 500..501];
+    for marks in &queue {
+        show.speech
+            .push(utterance(marks.clone()), None)
+            .expect("room");
+    }
+    show.decoded();
+    let all: Vec<Mark> = queue.into_iter().flatten().collect();
+    assert_eq!(show.hear_decoded(all.len()), all);
+    assert_eq!(show.hear(1), [SILENT]);
+}
+
+#[test]
+fn a_decoder_that_starves_costs_silence_and_the_source_puts_in_no_word() {
+    let mut show = Show::by_hand(None);
+    let depth = show.depth as Mark;
+    let enough = depth + 1;
+    show.say(1, 100..100 + depth, false);
+    assert_eq!(show.hear(3), silent(3), "not enough to begin with");
+    show.say(1, [100 + depth], false);
+    let begun = Vec::from_iter(100..100 + enough);
+    assert_eq!(show.hear(begun.len()), begun);
+    assert_eq!(show.hear(30), silent(30));
+    show.say(1, 200..200 + enough, true);
+    let rest = Vec::from_iter(200..200 + enough);
+    assert_eq!(show.hear(rest.len()), rest, "it goes on at once");
+    assert_eq!(show.hear(show.depth), silent(show.depth));
+    assert_eq!(show.hear(1), [LIVE]);
+}
+
+#[test]
+fn an_interrupt_silences_the_next_frame_and_says_what_was_cut() {
+    // Played chunks of three utterances of 2, 3 and 2 chunks, what is cut, how
+    // much of it was played, and what had not begun.
+    let cases: [(usize, Option<u64>, u64, &[u64]); 9] = [
+        (0, Some(1), 0, &[2, 3]),
+        (1, Some(1), 40, &[2, 3]),
+        (2, Some(2), 0, &[3]),
+        (3, Some(2), 40, &[3]),
+        (4, Some(2), 80, &[3]),
+        (5, Some(3), 0, &[]),
+        (6, Some(3), 40, &[]),
+        (7, None, 0, &[]),
+        (9, None, 0, &[]),
+    ];
+    for (frames, utterance, played_ms, dropped) in cases {
+        let mut show = Show::by_hand(None);
+        show.say(1, 100..102, true);
+        show.say(2, 200..203, true);
+        show.say(3, 300..302, true);
+        show.hear(frames);
+        let expected = Interrupted {
+            interrupted: utterance.is_some(),
+            utterance,
+            played_ms,
+            dropped: dropped.to_vec(),
+        };
+        assert_eq!(show.script.interrupt(), expected, "after {frames} frames");
+        assert_eq!(show.hear(show.depth), silent(show.depth));
+        assert_eq!(show.hear(1), [LIVE]);
+        let nothing = show.script.interrupt();
+        assert_eq!(nothing, Interrupted::default(), "it was cut already");
+        show.say(4, 400..401, true);
+        assert_eq!(show.hear(1), [400], "what is pushed now is heard");
+    }
+}
+
+#[test]
+fn an_interrupt_while_the_decoder_starves_counts_what_was_played() {
+    let mut show = Show::by_hand(None);
+    let enough = show.depth + 1;
+    show.say(1, vec![100; enough], false);
+    show.hear(enough + 20);
+    let cut = show.script.interrupt();
+    let played_ms = enough as u64 * 40;
+    assert_eq!((cut.utterance, cut.played_ms), (Some(1), played_ms));
+    assert_eq!(show.hear(show.depth + 1)[show.depth], LIVE);
+}
+
+#[test]
+fn after_pushed_speech_a_looped_file_is_hushed_and_begins_anew() {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    wav(&mut file, 1_000..1_200);
+    let mut show = Show::by_hand(Some(file.path()));
+    let begins = Vec::from_iter(1_000..1_030);
+    assert_eq!(show.hear(30), begins);
+    assert_eq!(show.next(None).accepted, Some(show.now), "when it is taken");
+    // Its end, and more within the time in which the file is hushed.
+    let quiet = silent(HUSHED + show.depth);
+    show.say(1, 100..103, true);
+    assert_eq!(show.hear(3), [100, 101, 102]);
+    assert_eq!(show.hear(HUSHED - 1), silent(HUSHED - 1));
+    show.say(2, [200], true);
+    assert_eq!(show.hear(1), [200]);
+    assert_eq!(show.hear(quiet.len()), quiet);
+    assert_eq!(show.hear(30), begins);
+    // An interrupt of what was pushed, and one of the file itself.
+    show.say(3, 300..310, true);
+    assert_eq!(show.hear(2), [300, 301]);
+    for _ in 0..2 {
+        show.script.interrupt();
+        assert_eq!(show.hear(HUSHED), silent(HUSHED));
+        assert_eq!(show.hear(30), begins);
+    }
+}
+
+#[test]
+fn sound_that_is_cut_off_goes_on_without_a_click() {
+    let mut show = Show::by_hand(None);
+    show.say(1, [20_000; 10], true);
+    let before = show.next(None);
+    show.script.interrupt();
+    let after = show.next(None);
+    let both = [before.sound, after.sound].concat();
+    let steps = both.windows(2).map(|w| (w[1] - w[0]).abs());
+    assert!(steps.fold(0.0, f32::max) < 0.01);
+    assert_eq!(after.sound[EDGE..], [0.0; SOUND_SAMPLES - EDGE]);
+}
