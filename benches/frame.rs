@@ -91,7 +91,7 @@ impl Bench {
             } else {
                 AudioChunk::SILENCE
             };
-            let played = script.play(now, FRAME_PERIOD * n as u32, Some(&chunk), true);
+            let played = script.play(now, FRAME_PERIOD * n as u32, Some(&chunk), true, |_| {});
             opus.encode(&played.chunk.sound).expect("good sound");
             if let Some(frame) = played.frame {
                 pictures.encode(&frame, &hub).expect("good pictures");

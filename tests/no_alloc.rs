@@ -105,7 +105,7 @@ fn from_the_device_to_the_encoder_nothing_is_allocated() {
                 panic!("no sound")
             };
             let pts = FRAME_PERIOD * n as u32;
-            let played = script.play(now, pts, Some(&chunk), true);
+            let played = script.play(now, pts, Some(&chunk), true, |_| {});
             if let Some(frame) = played.frame {
                 assert!(frames_in.push(frame).is_none());
                 let Next::Item(frame) = frames_out.next(Duration::ZERO) else {

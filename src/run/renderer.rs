@@ -115,14 +115,14 @@ impl Renderer {
     }
 
     /// Plays the chunk that has waited longest, for the moment `pts`. `on_sound`
-    /// hears it before the picture is begun, which is only drawn when somebody
+    /// has it before the picture is begun, which is only drawn when somebody
     /// watches. `None` while chunks lack.
     pub fn play(
         &mut self,
         now: Instant,
         pts: Duration,
         watched: bool,
-        on_sound: impl FnOnce(&AudioChunk),
+        on_sound: impl FnOnce(&mut AudioChunk),
     ) -> Option<Played> {
         self.drive(now, pts, watched, on_sound, Player::picture)
     }
@@ -137,7 +137,7 @@ impl Renderer {
         now: Instant,
         pts: Duration,
         watched: bool,
-        on_sound: impl FnOnce(&AudioChunk),
+        on_sound: impl FnOnce(&mut AudioChunk),
         picture: fn(&Player, u64) -> Option<Arc<Picture>>,
     ) -> Option<Played> {
         if self.lacks() > 0 {
@@ -146,8 +146,8 @@ impl Renderer {
         let talk = self.hearing.talk();
         let ready = watched && self.drawing.ready(now, talk);
         let weight = self.hearing.ease.step(talk && (ready || !watched));
-        let (heard, mel) = self.hearing.play();
-        on_sound(&heard.chunk);
+        let (mut heard, mel) = self.hearing.play();
+        on_sound(&mut heard.chunk);
         self.stats.frames.add(1);
         let index = (pts.as_millis() / FRAME_PERIOD.as_millis()) as u64;
         let frame = watched

@@ -95,18 +95,28 @@ impl Script {
     }
 
     /// Plays one frame for the moment `pts`. `live` is the chunk of live sound
-    /// that came with it, if one did.
+    /// that came with it, if one did. `on_sound` hears what is played before its
+    /// picture is drawn.
     pub fn play(
         &mut self,
         now: Instant,
         pts: Duration,
         live: Option<&AudioChunk>,
         watched: bool,
+        on_sound: impl FnOnce(&AudioChunk),
     ) -> Played {
         self.fill(now, live);
-        let mut played = self
+        let (edge, cut) = (&mut self.edge, std::mem::take(&mut self.cut));
+        let on_sound = |chunk: &mut AudioChunk| {
+            if cut {
+                smooth(&mut chunk.sound, *edge);
+            }
+            *edge = chunk.sound[SOUND_SAMPLES - 1];
+            on_sound(chunk);
+        };
+        let played = self
             .renderer
-            .play(now, pts, watched)
+            .play(now, pts, watched, on_sound)
             .expect("the line was filled");
         self.line.pop_front();
         let pushed = played.speaker != SOURCE;
@@ -116,11 +126,6 @@ impl Script {
             }
             self.played.1 += FRAME_PERIOD;
         }
-        let sound = &mut played.chunk.sound;
-        if std::mem::take(&mut self.cut) {
-            smooth(sound, self.edge);
-        }
-        self.edge = sound[SOUND_SAMPLES - 1];
         Played {
             chunk: played.chunk,
             talking: pushed || played.mouth,

@@ -18,7 +18,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::avatar::Avatar;
 use crate::hub::Hub;
-use crate::media::{AudioChunk, Codec, Packet};
+use crate::media::{AudioChunk, Codec, FRAME_PERIOD, Packet};
 use crate::pool::{Frame, FramePool};
 use crate::ring::{self, Next, ring};
 use crate::run::library::Library;
@@ -172,8 +172,11 @@ impl Session {
         let encode = spawn("encode", move || encoder.run(&frames_out))?;
         let rendering = Rendering {
             script,
-            opus,
-            hub: Arc::clone(&hub),
+            sound: Sound {
+                opus,
+                hub: Arc::clone(&hub),
+                stats: Arc::clone(&stats),
+            },
             stats: Arc::clone(&stats),
             frames: frames_in,
             orders: orders_out,
@@ -316,8 +319,7 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<Joi
 /// The render thread: from sound to frames, and sound to packets.
 struct Rendering {
     script: Script,
-    opus: Opus,
-    hub: Arc<Hub>,
+    sound: Sound,
     stats: Arc<Stats>,
     frames: ring::Writer<Frame>,
     orders: Receiver<Order>,
@@ -341,18 +343,28 @@ impl Rendering {
                 // Whoever asked may have stopped waiting.
                 let _gone = answer.try_send(self.script.interrupt());
             }
-            self.turn(now, pts, live.as_ref());
+            let in_time = pacer.behind(now) < FRAME_PERIOD;
+            self.turn(now, pts, live.as_ref(), in_time);
         }
     }
 
-    fn turn(&mut self, now: Instant, pts: Duration, live: Option<&AudioChunk>) {
-        let watched = self.hub.watched() || self.previewed.load(Relaxed);
-        let played = self.script.play(now, pts, live, watched);
+    /// One frame. Its picture is left out where there is no time for it: sound
+    /// goes first.
+    fn turn(&mut self, now: Instant, pts: Duration, live: Option<&AudioChunk>, in_time: bool) {
+        let heard = self.sound.hub.watched();
+        let watched = heard || self.previewed.load(Relaxed);
+        let sound = &mut self.sound;
+        let on_sound = |chunk: &AudioChunk| {
+            if heard {
+                sound.send(pts, chunk);
+            }
+        };
+        let played = self
+            .script
+            .play(now, pts, live, watched && in_time, on_sound);
         self.stats.talking.set(f64::from(u8::from(played.talking)));
-        if self.hub.watched() {
-            self.send_sound(pts, &played.chunk);
-        }
         let Some(mut frame) = played.frame else {
+            self.stats.late_frames.add(u64::from(watched && !in_time));
             return;
         };
         frame.begun = Some(now);
@@ -360,9 +372,17 @@ impl Rendering {
             self.stats.late_frames.add(1);
         }
     }
+}
 
-    /// Sound is encoded and sent before its picture's turn.
-    fn send_sound(&mut self, pts: Duration, chunk: &AudioChunk) {
+/// From chunks to packets.
+struct Sound {
+    opus: Opus,
+    hub: Arc<Hub>,
+    stats: Arc<Stats>,
+}
+
+impl Sound {
+    fn send(&mut self, pts: Duration, chunk: &AudioChunk) {
         let started = Instant::now();
         let Ok(packets) = self.opus.encode(&chunk.sound) else {
             // 40 ms of silence; the encoder takes any samples, so it was out of memory.
@@ -372,7 +392,7 @@ impl Rendering {
         for (n, data) in (0..).zip(packets) {
             self.hub.send(Packet {
                 codec: Codec::Opus,
-                pts: pts + Duration::from_millis(20) * n,
+                pts: pts + FRAME_PERIOD / 2 * n,
                 key: true,
                 accepted: chunk.accepted,
                 data,

@@ -125,7 +125,7 @@ impl Show {
         }
         let pts = FRAME_PERIOD * self.frames;
         self.frames += 1;
-        self.script.play(self.now, pts, live, false).chunk
+        self.script.play(self.now, pts, live, false, |_| {}).chunk
     }
 
     /// The marks of the next frames, while live sound comes.
