@@ -31,7 +31,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            video_kbps: 1_200,
+            video_kbps: 1_000,
             sound_kbps: 40,
             key_interval_s: 10,
         }
