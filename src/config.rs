@@ -137,15 +137,37 @@ impl Config {
             check(&change, &known, &place)?;
             merge(&mut table, change);
         }
-        let place = match (file, sets) {
+        let place = || match (file, sets) {
             (_, [only]) => format!("--set {only}"),
             (Some(path), []) => path.display().to_string(),
             _ => "the configuration".into(),
         };
-        table.try_into().map_err(|e: toml::de::Error| Error::Value {
-            place,
-            problem: e.to_string().trim().replace('\n', " "),
-        })
+        let config: Self = table
+            .try_into()
+            .map_err(|e: toml::de::Error| Error::Value {
+                place: place(),
+                problem: e.to_string().trim().replace('\n', " "),
+            })?;
+        config.check().map_err(|problem| Error::Value {
+            place: place(),
+            problem,
+        })?;
+        Ok(config)
+    }
+
+    /// Refuses values that can't work, so that they are named at the start and
+    /// not found out by what doesn't happen.
+    fn check(&self) -> Result<(), String> {
+        let encode = self.encode.check().map_err(|e| e.to_string());
+        let others = [
+            self.media.check(),
+            self.speech.check(),
+            self.voice.check(),
+            self.models.check(),
+            self.memory.check(),
+        ];
+        let others = others.into_iter().collect::<Result<(), _>>();
+        encode.and(others.map_err(|e| e.to_string()))
     }
 
     /// The folder of avatars, models, page and speech.
@@ -303,6 +325,27 @@ mod tests {
                 .expect_err("no value")
                 .contains("KEY=VALUE")
         );
+    }
+
+    #[test]
+    fn values_that_cannot_work_are_refused_by_key_and_bounds() {
+        for (wrong, key) in [
+            ("voice.open=5", "voice.open is 5;"),
+            ("voice.open=nan", "voice.open is NaN;"),
+            ("models.threads=0", "models.threads is 0;"),
+            (
+                "models.idle_unload_s=99999999999",
+                "models.idle_unload_s is",
+            ),
+            ("memory.budget_mb=1", "memory.budget_mb is 1;"),
+            ("memory.clip_cache_mb=600", "512 (as memory.budget_mb is)"),
+            ("media.max_viewers=0", "media.max_viewers is 0;"),
+            ("speech.max_upload_mb=0", "speech.max_upload_mb is 0;"),
+            ("encode.video_kbps=1", "encode.video_kbps is 1;"),
+        ] {
+            let error = set(&[wrong]).expect_err("it can't work");
+            assert!(error.contains(wrong) && error.contains(key), "{error}");
+        }
     }
 
     #[test]
