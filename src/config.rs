@@ -132,7 +132,8 @@ impl Config {
         }
         for set in sets {
             let (key, value) = set.split_once('=').ok_or_else(|| Error::Set(set.clone()))?;
-            let change = nested(key.trim(), parse(value.trim()));
+            let (key, value) = (key.trim(), value.trim());
+            let change = nested(key, parse(value, find(&known, key)));
             let place = format!("--set {set}");
             check(&change, &known, &place)?;
             merge(&mut table, change);
@@ -196,13 +197,23 @@ impl Config {
     }
 }
 
-/// A value from the command line: TOML if it is some, else a string.
-fn parse(text: &str) -> Value {
+/// A value from the command line: TOML if it is some, else a string. Where a
+/// string is `known`, everything is one: a token may have digits only.
+fn parse(text: &str, known: Option<&Value>) -> Value {
     format!("value = {text}")
         .parse::<Table>()
         .ok()
         .and_then(|mut table| table.remove("value"))
+        .filter(|value| value.is_str() || !known.is_some_and(Value::is_str))
         .unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// The value of `key`, which has its section before it.
+fn find<'t>(table: &'t Table, key: &str) -> Option<&'t Value> {
+    match key.split_once('.') {
+        Some((section, rest)) => find(table.get(section)?.as_table()?, rest),
+        None => table.get(key),
+    }
 }
 
 fn nested(key: &str, value: Value) -> Table {
@@ -324,6 +335,19 @@ mod tests {
             set(&["http.listen"])
                 .expect_err("no value")
                 .contains("KEY=VALUE")
+        );
+    }
+
+    #[test]
+    fn a_string_from_the_command_line_may_look_like_anything() {
+        for token in ["123456", "true", "1.5", "a b", "[1]", "2024-01-01"] {
+            let config = set(&[&format!("http.token={token}")]).expect("a string");
+            assert_eq!(config.http.token, token);
+        }
+        let config = set(&["http.token=\"123\"", "audio.file='a b'"]).expect("strings");
+        assert_eq!(
+            (config.http.token, config.audio.file),
+            ("123".into(), "a b".into())
         );
     }
 
