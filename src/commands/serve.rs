@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mouthpiece::config::Config;
+use mouthpiece::control::server::{self, Limits};
 use mouthpiece::control::{self, App, Running};
 use mouthpiece::run::preview;
 use mouthpiece::run::session::{Parts, Session};
@@ -68,15 +69,14 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
     let stop = stop_on_signals(&runtime)?;
     let (close, closed) = oneshot::channel::<()>();
     let routes = control::routes(Arc::clone(&app), &config.http);
-    let server = runtime.spawn(async move {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        axum::serve(listener, routes)
-            .with_graceful_shutdown(async {
-                // Sent or dropped, it is over.
-                let _over = closed.await;
-            })
-            .await
-    });
+    let listener = {
+        let _inside = runtime.enter();
+        tokio::net::TcpListener::from_std(listener)?
+    };
+    let server = runtime.spawn(server::serve(listener, routes, Limits::default(), async {
+        // Sent or dropped, it is over.
+        let _over = closed.await;
+    }));
     println!("Mouthpiece streams: http://{}/", config.http.listen);
     tracing::info!(
         avatar = live.avatar.name,

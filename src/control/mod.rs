@@ -5,6 +5,7 @@ mod memory;
 mod metrics;
 mod page;
 pub mod problem;
+pub mod server;
 mod session;
 mod speech;
 mod status;
