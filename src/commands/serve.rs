@@ -69,6 +69,7 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
     let stop = stop_on_signals(&runtime)?;
     let (close, closed) = oneshot::channel::<()>();
     let routes = control::routes(Arc::clone(&app), &config.http);
+    let url = server::url(listener.local_addr()?);
     let listener = {
         let _inside = runtime.enter();
         tokio::net::TcpListener::from_std(listener)?
@@ -77,7 +78,7 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
         // Sent or dropped, it is over.
         let _over = closed.await;
     }));
-    println!("Mouthpiece streams: http://{}/", config.http.listen);
+    println!("Mouthpiece streams: {url}");
     tracing::info!(
         avatar = live.avatar.name,
         source = ?live.source,

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -66,6 +67,27 @@ impl Default for Limits {
             linger: Duration::from_secs(2),
         }
     }
+}
+
+/// The address to open in a browser for a server that listens on `address`.
+pub fn url(address: SocketAddr) -> String {
+    let (ip, port) = (address.ip(), address.port());
+    if !ip.is_unspecified() {
+        return format!("http://{address}/");
+    }
+    match own_address() {
+        Some(ip) => format!("http://{}/", SocketAddr::new(ip, port)),
+        None => format!("http://localhost:{port}/"),
+    }
+}
+
+/// The address of this machine by which it reaches others.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    // Nothing is sent: the system only looks for the way. The address is one
+    // for examples (RFC 5737), and lies outside.
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 /// Serves `routes` until `stop` is ready, then lets requests that run end.

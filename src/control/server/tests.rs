@@ -212,3 +212,14 @@ async fn an_answer_that_nobody_reads_is_given_up() {
     assert!(dropped.recv().await.is_none(), "the body is gone");
     drop(unread);
 }
+
+#[test]
+fn the_address_that_is_printed_can_be_opened() {
+    let of = |address: &str| url(address.parse().expect("an address"));
+    assert_eq!(of("127.0.0.1:8080"), "http://127.0.0.1:8080/");
+    assert_eq!(of("[::1]:8080"), "http://[::1]:8080/");
+    for any in ["0.0.0.0:8080", "[::]:8080"] {
+        let url = of(any);
+        assert!(url.ends_with(":8080/") && !url.contains("0.0.0.0"), "{url}");
+    }
+}
