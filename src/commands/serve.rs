@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use mouthpiece::config::Config;
 use mouthpiece::control::server::{self, Limits};
+use mouthpiece::control::upload::Uploads;
 use mouthpiece::control::{self, App, Running};
 use mouthpiece::run::preview;
 use mouthpiece::run::session::{Parts, Session};
@@ -62,7 +63,7 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
         viewers: viewers.clone(),
         library,
         assets,
-        max_upload: config.speech.max_upload_mb << 20,
+        uploads: Uploads::new(config.speech.max_upload_mb << 20),
         started: Instant::now(),
     });
 

@@ -9,6 +9,7 @@ pub mod server;
 mod session;
 mod speech;
 mod status;
+pub mod upload;
 pub mod whep;
 
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ use crate::run::watchdog::Watchdog;
 use crate::stage::send::Viewers;
 use auth::Auth;
 use problem::Problem;
+use upload::Uploads;
 
 /// Section `[http]`: the page and the control API.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,8 +108,8 @@ pub struct Running {
     pub watchdog: Watchdog,
     /// The folder with the page.
     pub assets: PathBuf,
-    /// Bytes of one sound file.
-    pub max_upload: u64,
+    /// Sound files on their way in.
+    pub uploads: Uploads,
     /// When the process began to serve.
     pub started: Instant,
 }

@@ -9,7 +9,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 /// An error for the client, as `application/problem+json`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
 pub struct Problem {
     /// The status, 4xx for the client's mistakes and 5xx for ours.
     pub status: StatusCode,
