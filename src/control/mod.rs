@@ -3,6 +3,7 @@
 pub mod auth;
 mod memory;
 mod metrics;
+mod origin;
 mod page;
 pub mod problem;
 pub mod server;
@@ -19,7 +20,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, patch, post};
 use serde::{Deserialize, Serialize};
 
@@ -140,7 +141,13 @@ pub fn routes(app: App, config: &Config) -> Router {
         // Sound files are bounded where they are read.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(auth.clone(), auth::require));
-    Router::new()
+    let open = config.token.is_empty();
+    let guarded = if open {
+        guarded.layer(from_fn(origin::own_pages))
+    } else {
+        guarded
+    };
+    let all = Router::new()
         .route("/", get(page::index))
         .route("/web/{file}", get(page::web))
         .route("/healthz", get(status::healthz))
@@ -150,5 +157,10 @@ pub fn routes(app: App, config: &Config) -> Router {
         })
         .fallback(async || Problem::not_found("There is nothing at this address."))
         .with_state(app)
-        .merge(whep::routes(whep, auth))
+        .merge(whep::routes(whep, auth));
+    if open {
+        all.layer(from_fn(origin::own_host))
+    } else {
+        all
+    }
 }
