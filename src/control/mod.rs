@@ -158,9 +158,10 @@ pub fn routes(app: App, config: &Config) -> Router {
         .fallback(async || Problem::not_found("There is nothing at this address."))
         .with_state(app)
         .merge(whep::routes(whep, auth));
-    if open {
+    let all = if open {
         all.layer(from_fn(origin::own_host))
     } else {
         all
-    }
+    };
+    all.layer(from_fn(problem::everywhere))
 }
