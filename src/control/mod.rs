@@ -16,7 +16,7 @@ pub mod whep;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -115,6 +115,11 @@ pub struct Running {
     pub started: Instant,
 }
 
+/// Bytes of a body that is no sound file: settings, a few lines of JSON.
+const SMALL: usize = 64 << 10;
+/// Time for a request without a sound file, its body with it.
+const REQUEST: Duration = Duration::from_secs(30);
+
 /// Every route.
 pub fn routes(app: App, config: &Config) -> Router {
     let auth = Auth::new(Some(&config.token));
@@ -133,13 +138,17 @@ pub fn routes(app: App, config: &Config) -> Router {
     let guarded = Router::new()
         .route("/v1/status", get(status::status))
         .route("/v1/memory", get(memory::memory))
-        .route("/v1/sessions/{id}/speech", post(speech::push))
         .route("/v1/sessions/{id}/interrupt", post(speech::interrupt))
         .route("/v1/sessions/{id}", patch(session::patch))
         .route("/metrics", get(metrics::metrics))
         .route("/readyz", get(status::readyz))
+        .layer(DefaultBodyLimit::max(SMALL))
+        .layer(from_fn_with_state(REQUEST, server::in_time))
         // Sound files are bounded where they are read.
-        .layer(DefaultBodyLimit::disable())
+        .route(
+            "/v1/sessions/{id}/speech",
+            post(speech::push).layer(DefaultBodyLimit::disable()),
+        )
         .layer(from_fn_with_state(auth.clone(), auth::require));
     let open = config.token.is_empty();
     let guarded = if open {

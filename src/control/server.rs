@@ -15,7 +15,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::Request;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -26,6 +30,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, interval_at, sleep, timeout};
+
+use super::problem::Problem;
 
 /// Connections at a time: 200 viewers' pages in a hurry, and a quarter of the
 /// 1,024 descriptors that a process usually has.
@@ -250,6 +256,19 @@ async fn talk(
     if result.is_ok_and(|()| !ending) {
         linger(connection.into_parts().io.into_inner(), limits.linger).await;
     }
+}
+
+/// Middleware: 408 for a request that takes longer than `time`, so that a body
+/// that comes in drops keeps no place.
+pub(super) async fn in_time(
+    State(time): State<Duration>,
+    request: Request<Body>,
+    next: Next,
+) -> Response {
+    timeout(time, next.run(request)).await.unwrap_or_else(|_| {
+        let detail = format!("The request took longer than {} s.", time.as_secs());
+        Problem::new(StatusCode::REQUEST_TIMEOUT, detail).into_response()
+    })
 }
 
 /// Says that there is no room, in the words of [`super::problem`].

@@ -120,6 +120,15 @@ def test_every_refusal_is_a_problem(quiet):
         answer.problem
 
 
+def test_a_setting_of_10_mb_is_refused(watched):
+    before = watched.rss_mb()
+    for _ in range(3):
+        answer = watched.request("PATCH", "/v1/sessions/live", b'{"video_kbps":' + b" " * 10_000_000 + b"800}", Content_Type="application/json")
+        assert answer.status in (413, 422), answer.body
+        answer.problem
+    assert watched.rss_mb() < before + 8
+
+
 def test_other_sites_may_watch_but_not_control(quiet):
     page = {"Origin": "https://evil.example"}
     for method, path in [("POST", "/v1/sessions/live/interrupt"), ("GET", "/v1/status"), ("GET", "/metrics")]:

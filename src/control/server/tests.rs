@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
-use axum::body::{Body, Bytes};
-use axum::http::StatusCode;
+use axum::body::Bytes;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use futures_util::stream;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -165,6 +165,18 @@ async fn stopping_waits_for_a_request_that_runs_and_for_nothing_else() {
     assert!(answer.ends_with("done"), "{answer}");
     server.task.await.expect("it ended");
     assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_body_that_comes_in_drops_keeps_no_place() {
+    let routes = Router::new()
+        .route("/", post(async |body: String| body))
+        .layer(from_fn_with_state(SHORT, in_time));
+    let server = start(routes, PATIENT).await;
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nonly this";
+    let answer = read(&send(server.address, head).await).await;
+    let answer = answer.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
 }
 
 #[tokio::test]
