@@ -132,20 +132,43 @@ impl Config {
         }
         for set in sets {
             let (key, value) = set.split_once('=').ok_or_else(|| Error::Set(set.clone()))?;
-            let change = nested(key.trim(), parse(value.trim()));
+            let (key, value) = (key.trim(), value.trim());
+            let change = nested(key, parse(value, find(&known, key)));
             let place = format!("--set {set}");
             check(&change, &known, &place)?;
             merge(&mut table, change);
         }
-        let place = match (file, sets) {
+        let place = || match (file, sets) {
             (_, [only]) => format!("--set {only}"),
             (Some(path), []) => path.display().to_string(),
             _ => "the configuration".into(),
         };
-        table.try_into().map_err(|e: toml::de::Error| Error::Value {
-            place,
-            problem: e.to_string().trim().replace('\n', " "),
-        })
+        let config: Self = table
+            .try_into()
+            .map_err(|e: toml::de::Error| Error::Value {
+                place: place(),
+                problem: e.to_string().trim().replace('\n', " "),
+            })?;
+        config.check().map_err(|problem| Error::Value {
+            place: place(),
+            problem,
+        })?;
+        Ok(config)
+    }
+
+    /// Refuses values that can't work, so that they are named at the start and
+    /// not found out by what doesn't happen.
+    fn check(&self) -> Result<(), String> {
+        let encode = self.encode.check().map_err(|e| e.to_string());
+        let others = [
+            self.media.check(),
+            self.speech.check(),
+            self.voice.check(),
+            self.models.check(),
+            self.memory.check(),
+        ];
+        let others = others.into_iter().collect::<Result<(), _>>();
+        encode.and(others.map_err(|e| e.to_string()))
     }
 
     /// The folder of avatars, models, page and speech.
@@ -174,13 +197,23 @@ impl Config {
     }
 }
 
-/// A value from the command line: TOML if it is some, else a string.
-fn parse(text: &str) -> Value {
+/// A value from the command line: TOML if it is some, else a string. Where a
+/// string is `known`, everything is one: a token may have digits only.
+fn parse(text: &str, known: Option<&Value>) -> Value {
     format!("value = {text}")
         .parse::<Table>()
         .ok()
         .and_then(|mut table| table.remove("value"))
+        .filter(|value| value.is_str() || !known.is_some_and(Value::is_str))
         .unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// The value of `key`, which has its section before it.
+fn find<'t>(table: &'t Table, key: &str) -> Option<&'t Value> {
+    match key.split_once('.') {
+        Some((section, rest)) => find(table.get(section)?.as_table()?, rest),
+        None => table.get(key),
+    }
 }
 
 fn nested(key: &str, value: Value) -> Table {
@@ -303,6 +336,40 @@ mod tests {
                 .expect_err("no value")
                 .contains("KEY=VALUE")
         );
+    }
+
+    #[test]
+    fn a_string_from_the_command_line_may_look_like_anything() {
+        for token in ["123456", "true", "1.5", "a b", "[1]", "2024-01-01"] {
+            let config = set(&[&format!("http.token={token}")]).expect("a string");
+            assert_eq!(config.http.token, token);
+        }
+        let config = set(&["http.token=\"123\"", "audio.file='a b'"]).expect("strings");
+        assert_eq!(
+            (config.http.token, config.audio.file),
+            ("123".into(), "a b".into())
+        );
+    }
+
+    #[test]
+    fn values_that_cannot_work_are_refused_by_key_and_bounds() {
+        for (wrong, key) in [
+            ("voice.open=5", "voice.open is 5;"),
+            ("voice.open=nan", "voice.open is NaN;"),
+            ("models.threads=0", "models.threads is 0;"),
+            (
+                "models.idle_unload_s=99999999999",
+                "models.idle_unload_s is",
+            ),
+            ("memory.budget_mb=1", "memory.budget_mb is 1;"),
+            ("memory.clip_cache_mb=600", "512 (as memory.budget_mb is)"),
+            ("media.max_viewers=0", "media.max_viewers is 0;"),
+            ("speech.max_upload_mb=0", "speech.max_upload_mb is 0;"),
+            ("encode.video_kbps=1", "encode.video_kbps is 1;"),
+        ] {
+            let error = set(&[wrong]).expect_err("it can't work");
+            assert!(error.contains(wrong) && error.contains(key), "{error}");
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::{OutOfBounds, within};
+
 /// Section `[memory]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -24,6 +26,21 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Refuses a budget that nothing fits in, and a cache that doesn't fit in it.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names the key and its bounds.
+    pub fn check(&self) -> Result<(), OutOfBounds> {
+        within("memory.budget_mb", self.budget_mb, 32..=1 << 20)?;
+        within(
+            "memory.clip_cache_mb",
+            self.clip_cache_mb,
+            0..=self.budget_mb,
+        )
+        .map_err(|e| e.not_above("memory.budget_mb"))
+    }
+
     /// The budget in bytes.
     pub fn budget(&self) -> u64 {
         self.budget_mb << 20

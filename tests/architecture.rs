@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 /// From what travels, through the stages, to the runs.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("bounds", &[]),
     ("media", &[]),
     ("ring", &[]),
     ("toml_error", &[]),
     ("stats", &[]),
-    ("memory", &[]),
+    ("memory", &["bounds"]),
     ("pool", &[]),
     ("native", &["media", "pool"]),
     ("hub", &["media"]),
@@ -18,17 +19,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("avatar", &["media", "pool", "toml_error"]),
     ("stage/audio", &["media", "ring", "stats"]),
     ("stage/mel", &["media"]),
-    ("stage/voice", &["media"]),
-    ("stage/lipsync", &["media", "model"]),
+    ("stage/voice", &["bounds", "media"]),
+    ("stage/lipsync", &["bounds", "media", "model"]),
     ("stage/compose", &["avatar", "model", "pool"]),
     ("stage/encode", &["hub", "media", "native", "pool"]),
-    ("stage/send", &["hub", "media", "stats"]),
+    ("stage/send", &["bounds", "hub", "media", "stats"]),
     ("stage/write", &["media", "pool"]),
     (
         "run",
         &[
-            "avatar", "hub", "media", "memory", "model", "native", "pool", "ring", "run", "stage",
-            "stats",
+            "avatar", "bounds", "hub", "media", "memory", "model", "native", "pool", "ring", "run",
+            "stage", "stats",
         ],
     ),
     (

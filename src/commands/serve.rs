@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mouthpiece::config::Config;
+use mouthpiece::control::server::{self, Limits};
+use mouthpiece::control::upload::Uploads;
 use mouthpiece::control::{self, App, Running};
 use mouthpiece::run::preview;
 use mouthpiece::run::session::{Parts, Session};
@@ -61,23 +63,23 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
         viewers: viewers.clone(),
         library,
         assets,
-        max_upload: config.speech.max_upload_mb << 20,
+        uploads: Uploads::new(config.speech.max_upload_mb << 20),
         started: Instant::now(),
     });
 
     let stop = stop_on_signals(&runtime)?;
     let (close, closed) = oneshot::channel::<()>();
     let routes = control::routes(Arc::clone(&app), &config.http);
-    let server = runtime.spawn(async move {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        axum::serve(listener, routes)
-            .with_graceful_shutdown(async {
-                // Sent or dropped, it is over.
-                let _over = closed.await;
-            })
-            .await
-    });
-    println!("Mouthpiece streams: http://{}/", config.http.listen);
+    let url = server::url(listener.local_addr()?);
+    let listener = {
+        let _inside = runtime.enter();
+        tokio::net::TcpListener::from_std(listener)?
+    };
+    let server = runtime.spawn(server::serve(listener, routes, Limits::default(), async {
+        // Sent or dropped, it is over.
+        let _over = closed.await;
+    }));
+    println!("Mouthpiece streams: {url}");
     tracing::info!(
         avatar = live.avatar.name,
         source = ?live.source,

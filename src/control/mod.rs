@@ -3,21 +3,24 @@
 pub mod auth;
 mod memory;
 mod metrics;
+mod origin;
 mod page;
 pub mod problem;
+pub mod server;
 mod session;
 mod speech;
 mod status;
+pub mod upload;
 pub mod whep;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, patch, post};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +30,7 @@ use crate::run::watchdog::Watchdog;
 use crate::stage::send::Viewers;
 use auth::Auth;
 use problem::Problem;
+use upload::Uploads;
 
 /// Section `[http]`: the page and the control API.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -105,11 +109,16 @@ pub struct Running {
     pub watchdog: Watchdog,
     /// The folder with the page.
     pub assets: PathBuf,
-    /// Bytes of one sound file.
-    pub max_upload: u64,
+    /// Sound files on their way in.
+    pub uploads: Uploads,
     /// When the process began to serve.
     pub started: Instant,
 }
+
+/// Bytes of a body that is no sound file: settings, a few lines of JSON.
+const SMALL: usize = 64 << 10;
+/// Time for a request without a sound file, its body with it.
+const REQUEST: Duration = Duration::from_secs(30);
 
 /// Every route.
 pub fn routes(app: App, config: &Config) -> Router {
@@ -129,15 +138,25 @@ pub fn routes(app: App, config: &Config) -> Router {
     let guarded = Router::new()
         .route("/v1/status", get(status::status))
         .route("/v1/memory", get(memory::memory))
-        .route("/v1/sessions/{id}/speech", post(speech::push))
         .route("/v1/sessions/{id}/interrupt", post(speech::interrupt))
         .route("/v1/sessions/{id}", patch(session::patch))
         .route("/metrics", get(metrics::metrics))
         .route("/readyz", get(status::readyz))
+        .layer(DefaultBodyLimit::max(SMALL))
+        .layer(from_fn_with_state(REQUEST, server::in_time))
         // Sound files are bounded where they are read.
-        .layer(DefaultBodyLimit::disable())
+        .route(
+            "/v1/sessions/{id}/speech",
+            post(speech::push).layer(DefaultBodyLimit::disable()),
+        )
         .layer(from_fn_with_state(auth.clone(), auth::require));
-    Router::new()
+    let open = config.token.is_empty();
+    let guarded = if open {
+        guarded.layer(from_fn(origin::own_pages))
+    } else {
+        guarded
+    };
+    let all = Router::new()
         .route("/", get(page::index))
         .route("/web/{file}", get(page::web))
         .route("/healthz", get(status::healthz))
@@ -147,5 +166,11 @@ pub fn routes(app: App, config: &Config) -> Router {
         })
         .fallback(async || Problem::not_found("There is nothing at this address."))
         .with_state(app)
-        .merge(whep::routes(whep, auth))
+        .merge(whep::routes(whep, auth));
+    let all = if open {
+        all.layer(from_fn(origin::own_host))
+    } else {
+        all
+    };
+    all.layer(from_fn(problem::everywhere))
 }

@@ -3,13 +3,19 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::body::to_bytes;
+use axum::extract::Request;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+const PROBLEM: &str = "application/problem+json";
+
 /// An error for the client, as `application/problem+json`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
 pub struct Problem {
     /// The status, 4xx for the client's mistakes and 5xx for ours.
     pub status: StatusCode,
@@ -106,14 +112,41 @@ impl IntoResponse for Problem {
         });
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
-        let kind = HeaderValue::from_static("application/problem+json");
-        headers.insert(CONTENT_TYPE, kind);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
         if let Some(time) = self.retry_after {
             let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
+}
+
+/// Longest sentence of a refusal that isn't ours.
+const SENTENCE: usize = 4 << 10;
+
+/// Middleware: every refusal is a problem, those of the framework too. What
+/// they say becomes the detail, and their headers stay.
+pub(super) async fn everywhere(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    let kind = response.headers().get(CONTENT_TYPE);
+    let fine = !status.is_client_error() && !status.is_server_error();
+    if fine || kind.is_some_and(|kind| kind == PROBLEM) {
+        return response;
+    }
+    let (head, body) = response.into_parts();
+    let said = to_bytes(body, SENTENCE).await.unwrap_or_default();
+    let said = match String::from_utf8_lossy(&said).trim() {
+        "" => "The request can't be answered.".to_owned(),
+        said => said.to_owned(),
+    };
+    let mut response = Problem::new(status, said).into_response();
+    for (name, value) in &head.headers {
+        if *name != CONTENT_TYPE && *name != CONTENT_LENGTH {
+            response.headers_mut().append(name, value.clone());
+        }
+    }
+    response
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use serde::Serialize;
 
 use super::App;
+use super::problem::Problem;
 use crate::memory::Level;
 use crate::run::session::Session;
 use crate::stats::Recent;
@@ -128,12 +128,14 @@ pub(super) async fn healthz() -> &'static str {
 }
 
 /// The session streams, and viewers are welcome.
-pub(super) async fn readyz(State(app): State<App>) -> (StatusCode, &'static str) {
+pub(super) async fn readyz(State(app): State<App>) -> Result<&'static str, Problem> {
     let ready = app.sessions.get(crate::run::sessions::LIVE).is_some();
     let over = app.watchdog.reading().level == Level::Over;
     match (ready, over) {
-        (true, false) => (StatusCode::OK, "ready\n"),
-        (true, true) => (StatusCode::SERVICE_UNAVAILABLE, "over the memory budget\n"),
-        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+        (true, false) => Ok("ready\n"),
+        (true, true) => Err(Problem::unavailable(
+            "The process is over its memory budget (memory.budget_mb).",
+        )),
+        (false, _) => Err(Problem::unavailable("The session is ending.")),
     }
 }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::{OutOfBounds, within};
 use crate::media::{AudioChunk, FRAME_PERIOD};
 use crate::model::MOST_LOOK_AHEAD_MS;
 use crate::stage::audio::file::{self, SoundFile};
@@ -44,6 +45,19 @@ impl Default for Config {
             queue_s: 600,
             max_upload_mb: 1024,
         }
+    }
+}
+
+impl Config {
+    /// Refuses a queue or a file that is too short for a word or longer than a
+    /// disk.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names the key and its bounds.
+    pub fn check(&self) -> Result<(), OutOfBounds> {
+        within("speech.queue_s", self.queue_s, 1..=7 * 86_400)?;
+        within("speech.max_upload_mb", self.max_upload_mb, 1..=1 << 20)
     }
 }
 

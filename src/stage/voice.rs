@@ -7,6 +7,7 @@
 use earshot::Detector;
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::{OutOfBounds, within};
 use crate::media::{FRAME_PERIOD, SPEECH_SAMPLES};
 
 /// When sound counts as voice.
@@ -41,6 +42,23 @@ impl Default for Config {
             floor_db: -70.0,
             margin_db: 6.0,
         }
+    }
+}
+
+impl Config {
+    /// Refuses values with which the mouth would never move, or never rest.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names the key and its bounds.
+    pub fn check(&self) -> Result<(), OutOfBounds> {
+        within("voice.open", self.open, 0.0..=1.0)?;
+        within("voice.close", self.close, 0.0..=self.open)
+            .map_err(|e| e.not_above("voice.open"))?;
+        within("voice.open_chunks", self.open_chunks, 1..=25)?;
+        within("voice.hold_ms", self.hold_ms, 0..=5_000)?;
+        within("voice.floor_db", self.floor_db, SILENCE_DB..=0.0)?;
+        within("voice.margin_db", self.margin_db, 0.0..=40.0)
     }
 }
 
@@ -352,6 +370,29 @@ mod tests {
         });
         hear(&mut voice, 25, |_| 0.0);
         assert!(!voice.open() && voice.rumble.is_finite());
+    }
+
+    #[test]
+    fn values_with_which_no_mouth_would_move_are_refused() {
+        Config::default().check().expect("the defaults are fine");
+        let wrong = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            config.check().expect_err("it can't work").to_string()
+        };
+        for (change, key) in [
+            ((|c| c.open = 5.0) as fn(&mut Config), "voice.open is 5;"),
+            (|c| c.open = f32::NAN, "voice.open is NaN;"),
+            (|c| c.close = 0.8, "voice.close is 0.8;"),
+            (|c| c.open_chunks = 0, "voice.open_chunks is 0;"),
+            (|c| c.hold_ms = 5_001, "voice.hold_ms is 5001;"),
+            (|c| c.floor_db = 1.0, "voice.floor_db is 1;"),
+            (|c| c.margin_db = f32::INFINITY, "voice.margin_db is inf;"),
+        ] {
+            let sentence = wrong(change);
+            assert!(sentence.starts_with(key), "{sentence}");
+        }
+        assert!(wrong(|c| c.open = 0.3).contains("0.3 (as voice.open is)"));
     }
 
     /// What the gate makes of `scores`, as a row of `#` (talk) and `.`.

@@ -1,12 +1,16 @@
 """Bad input: one clear sentence or the right 4xx, and what runs goes on."""
 
 import json
+import socket
+import subprocess
+import time
+import urllib.request
 
 import pytest
 
 import sounds
-from player import Viewer, rate
-from server import free_port, refused
+from player import Viewer, gaps, rate
+from server import PROGRAM, Server, eventually, free_port, refused
 
 
 @pytest.fixture
@@ -73,6 +77,103 @@ def test_a_session_that_is_not_there_is_404(watched):
     answer.problem
 
 
+def test_a_form_whose_head_never_ends_costs_no_memory(watched):
+    before = watched.rss_mb()
+    with socket.create_connection(("127.0.0.1", watched.port), timeout=10) as stranger:
+        stranger.sendall(
+            b"POST /v1/sessions/live/speech HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Type: multipart/form-data; boundary=edge\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        part = b"--edge\r\n" + b"X-A: " + b"a" * 16_000
+        try:
+            for _ in range(2_000):
+                stranger.sendall(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+        except OSError:
+            pass
+        else:
+            assert b" 400 " in stranger.recv(100)
+    assert watched.rss_mb() < before + 8
+
+
+def test_a_long_upload_costs_no_memory(watched):
+    before = watched.rss_mb()
+    answer = watched.speak(sounds.silence(550, rate=48_000) + bytes(250_000_000))
+    assert answer.status in (202, 422, 429), answer.body
+    assert watched.rss_mb() < before + 25
+
+
+# ---- HTTP ----
+
+
+def test_every_refusal_is_a_problem(quiet):
+    for method, path, status in [
+        ("GET", "/web/%ff", 400),
+        ("GET", "/nothing", 404),
+        ("GET", "/web/nothing.js", 404),
+        ("POST", "/v1/status", 405),
+        ("POST", "/v1/sessions/%ff/speech", 400),
+        ("PATCH", "/whep/%ff/x", 400),
+        ("PUT", "/whep/live", 405),
+    ]:
+        answer = quiet.request(method, path, b"" if method != "GET" else None)
+        assert answer.status == status, (method, path, answer.status, answer.body)
+        answer.problem
+
+
+def test_a_setting_of_10_mb_is_refused(watched):
+    before = watched.rss_mb()
+    for _ in range(3):
+        answer = watched.request("PATCH", "/v1/sessions/live", b'{"video_kbps":' + b" " * 10_000_000 + b"800}", Content_Type="application/json")
+        assert answer.status in (413, 422), answer.body
+        answer.problem
+    assert watched.rss_mb() < before + 8
+
+
+def test_other_sites_may_watch_but_not_control(quiet):
+    page = {"Origin": "https://evil.example"}
+    for method, path in [("POST", "/v1/sessions/live/interrupt"), ("GET", "/v1/status"), ("GET", "/metrics")]:
+        body = b"" if method == "POST" else None
+        answer = quiet.request(method, path, body, **page)
+        assert answer.status == 403
+        answer.problem
+        own = {"Origin": quiet.url}
+        assert quiet.request(method, path, body, **own).status == 200
+    assert quiet.request("OPTIONS", "/whep/live", **page).status == 204
+    # A name that was made to lead here.
+    for path in ("/", "/v1/status", "/whep/live/x", "/healthz"):
+        answer = quiet.get(path, Host="evil.example")
+        assert answer.status == 403
+        answer.problem
+
+
+def test_with_a_token_any_name_and_page_will_do(serve):
+    server = serve({"http.token": "123456"})
+    assert server.get("/v1/status", Host="avatar.example", Origin="https://studio.example").status == 200
+    assert server.get("/v1/status", Authorization="Bearer 12345").status == 401
+
+
+def test_strangers_who_hold_connections_hold_nobody_up(watched):
+    half = b"POST /v1/sessions/live/speech HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
+    before = watched.descriptors()
+    strangers = []
+    with Viewer(watched.url) as viewer:
+        viewer.wait_for_picture()
+        began = time.monotonic()
+        for n in range(1_100):
+            strangers.append(socket.create_connection(("127.0.0.1", watched.port), timeout=10))
+            strangers[-1].sendall(half)
+            if n % 100 == 0:
+                assert watched.get("/healthz").status == 200
+        assert watched.get("/v1/status").status == 200
+        assert watched.descriptors() < before + 300
+        time.sleep(1)
+        pictures, _ = viewer.between(began, time.monotonic())
+        assert gaps(pictures).max() < 0.15
+    eventually(lambda: watched.descriptors() < before + 20, within=15)
+    for stranger in strangers:
+        stranger.close()
+
+
 # ---- SDP ----
 
 AUDIO_ONLY = (
@@ -133,6 +234,25 @@ def test_a_value_of_the_wrong_type_is_refused_by_name(tmp_path):
     code, said = refused("serve", "--config", config)
     assert code == 1
     assert "udp_port" in said
+
+
+@pytest.mark.parametrize("wrong", ["voice.open=5", "voice.open=nan", "memory.clip_cache_mb=9999", "models.threads=0", "media.max_viewers=0"])
+def test_a_value_that_cannot_work_is_refused_by_serve_and_doctor(wrong):
+    for command in ("serve", "doctor"):
+        run = subprocess.run([str(PROGRAM), command, "--set", wrong], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+        assert run.returncode == 1
+        assert f"{wrong.partition('=')[0]} is" in run.stdout + run.stderr
+
+
+def test_the_address_that_is_printed_can_be_opened(tmp_path):
+    server = Server(tmp_path, {"http.listen": "0.0.0.0:0", "http.insecure": "true"})
+    server.is_ready = lambda: "streams: http://" in server.log
+    server.start()
+    try:
+        url = server.log.partition("streams: ")[2].split()[0]
+        assert urllib.request.urlopen(url, timeout=5).status == 200
+    finally:
+        server.stop()
 
 
 @pytest.mark.parametrize("text", ["this is = = not toml", "[http\n"])

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::{OutOfBounds, within};
 pub use network::{Mouth, Network};
 pub use runtime::{Runtime, library};
 
@@ -33,6 +34,18 @@ impl Default for Config {
             threads: 1,
             idle_unload_s: 300,
         }
+    }
+}
+
+impl Config {
+    /// Refuses more threads than help, and a wait that never ends.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names the key and its bounds.
+    pub fn check(&self) -> Result<(), OutOfBounds> {
+        within("models.threads", self.threads, 1..=64)?;
+        within("models.idle_unload_s", self.idle_unload_s, 0..=365 * 86_400)
     }
 }
 

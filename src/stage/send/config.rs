@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
+use crate::bounds::{OutOfBounds, within};
 
 /// The section `[media]`: how viewers reach us.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,17 @@ impl Default for Config {
             turn: Vec::new(),
             max_viewers: 16,
         }
+    }
+}
+
+impl Config {
+    /// Refuses a house without a seat, or with more than a port can serve.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names the key and its bounds.
+    pub fn check(&self) -> Result<(), OutOfBounds> {
+        within("media.max_viewers", self.max_viewers, 1..=10_000)
     }
 }
 

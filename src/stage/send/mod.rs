@@ -34,8 +34,9 @@ use connect::{Begun, Connection};
 use offer::Offer;
 use port::Port;
 
-/// How long the viewers have to hear the goodbye at the end.
-const GOODBYE: Duration = Duration::from_millis(1_500);
+/// How long the viewers have to hear the goodbye at the end: with the last
+/// requests' time, the program ends within two seconds.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Why the port could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -287,7 +288,7 @@ impl Viewers {
     }
 
     /// Takes no more viewers ever, says goodbye to all, and waits until they
-    /// heard it, at most 1.5 seconds.
+    /// heard it, at most a second.
     pub async fn close_all(&self) {
         self.0.stopping.store(true, Relaxed);
         for entry in lock(&self.0.viewers).values() {
