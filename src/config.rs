@@ -362,7 +362,6 @@ mod tests {
                 "models.idle_unload_s is",
             ),
             ("memory.budget_mb=1", "memory.budget_mb is 1;"),
-            ("memory.clip_cache_mb=600", "512 (as memory.budget_mb is)"),
             ("media.max_viewers=0", "media.max_viewers is 0;"),
             ("speech.max_upload_mb=0", "speech.max_upload_mb is 0;"),
             ("encode.video_kbps=1", "encode.video_kbps is 1;"),

@@ -26,19 +26,14 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Refuses a budget that nothing fits in, and a cache that doesn't fit in it.
+    /// Refuses a budget that nothing fits in.
     ///
     /// # Errors
     ///
     /// A sentence that names the key and its bounds.
     pub fn check(&self) -> Result<(), OutOfBounds> {
         within("memory.budget_mb", self.budget_mb, 32..=1 << 20)?;
-        within(
-            "memory.clip_cache_mb",
-            self.clip_cache_mb,
-            0..=self.budget_mb,
-        )
-        .map_err(|e| e.not_above("memory.budget_mb"))
+        within("memory.clip_cache_mb", self.clip_cache_mb, 0..=1 << 20)
     }
 
     /// The budget in bytes.
@@ -46,9 +41,10 @@ impl Config {
         self.budget_mb << 20
     }
 
-    /// The clips' cache in bytes.
+    /// The clips' cache in bytes: as configured, but at most half of the budget,
+    /// because a cache that fills it would be emptied again and again.
     pub fn clip_cache(&self) -> usize {
-        (self.clip_cache_mb << 20) as usize
+        (self.clip_cache_mb.min(self.budget_mb / 2) << 20) as usize
     }
 }
 
