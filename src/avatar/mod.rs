@@ -4,7 +4,8 @@
 //! stream that runs: a broken one names the file, the field and the mend.
 
 mod bitstream; // MP4 -> access units -> I420 pictures
-mod clip; // clip + cache, decoded ahead on a thread
+mod clip; // a video, its faces, its cache
+mod player; // decoded ahead on a thread
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +15,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 pub use bitstream::Colour;
-pub use clip::{Cache, Clip, Picture, Player};
+pub use clip::{Cache, Clip, Picture};
+pub use player::Player;
 
 use crate::media::FPS;
 use crate::pool::Size;

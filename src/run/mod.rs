@@ -14,6 +14,8 @@ pub mod script;
 pub mod pacer;
 // one live session's threads
 pub mod session;
+// its two loops
+mod live;
 // all of them
 pub mod sessions;
 // a file to a file

@@ -1,0 +1,165 @@
+//! The two loops of a live session: render and encode.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::hub::Hub;
+use crate::media::{AudioChunk, Codec, FRAME_PERIOD, Packet};
+use crate::pool::Frame;
+use crate::ring::{self, Next};
+use crate::run::pacer::Pacer;
+use crate::run::script::{Interrupted, Script};
+use crate::stage::encode::{Opus, Pictures};
+use crate::stats::Stats;
+
+/// What others ask of the render thread.
+pub(super) enum Order {
+    Interrupt(Sender<Interrupted>),
+}
+
+/// The render thread: from sound to frames, and sound to packets.
+pub(super) struct Rendering {
+    pub script: Script,
+    pub sound: Sound,
+    pub stats: Arc<Stats>,
+    pub frames: ring::Writer<Frame>,
+    pub orders: Receiver<Order>,
+    pub previewed: Arc<AtomicBool>,
+}
+
+impl Rendering {
+    pub fn run(mut self, sound: &ring::Reader<AudioChunk>) {
+        let mut pacer = Pacer::new(Instant::now());
+        loop {
+            std::thread::sleep(pacer.spacing(Instant::now()));
+            let next = sound.next(pacer.patience(Instant::now()));
+            let now = Instant::now();
+            let (live, pts) = match next {
+                Next::Item(chunk) => (Some(chunk), pacer.on_chunk(now)),
+                Next::Timeout => (None, pacer.on_silence(now)),
+                Next::Closed => return,
+            };
+            self.stats.ring_depth.set(sound.len() as f64);
+            while let Ok(Order::Interrupt(answer)) = self.orders.try_recv() {
+                // Whoever asked may have stopped waiting.
+                let _gone = answer.try_send(self.script.interrupt());
+            }
+            let in_time = pacer.behind(now) < FRAME_PERIOD;
+            self.turn(now, pts, live.as_ref(), in_time);
+        }
+    }
+
+    /// One frame. Its picture is left out where there is no time for it: sound
+    /// goes first.
+    fn turn(&mut self, now: Instant, pts: Duration, live: Option<&AudioChunk>, in_time: bool) {
+        let heard = self.sound.hub.watched();
+        let watched = heard || self.previewed.load(Relaxed);
+        let sound = &mut self.sound;
+        let on_sound = |chunk: &AudioChunk| {
+            if heard {
+                sound.send(pts, chunk);
+            }
+        };
+        let played = self
+            .script
+            .play(now, pts, live, watched && in_time, on_sound);
+        self.stats.talking.set(f64::from(u8::from(played.talking)));
+        let Some(mut frame) = played.frame else {
+            self.stats.late_frames.add(u64::from(watched && !in_time));
+            return;
+        };
+        frame.begun = Some(now);
+        if self.frames.push(frame).is_some() {
+            self.stats.late_frames.add(1);
+        }
+    }
+}
+
+/// From chunks to packets.
+pub(super) struct Sound {
+    pub opus: Opus,
+    pub hub: Arc<Hub>,
+    pub stats: Arc<Stats>,
+}
+
+impl Sound {
+    fn send(&mut self, pts: Duration, chunk: &AudioChunk) {
+        let started = Instant::now();
+        let Ok(packets) = self.opus.encode(&chunk.sound) else {
+            // 40 ms of silence; the encoder takes any samples, so it was out of memory.
+            return;
+        };
+        self.stats.encode_sound.add(started.elapsed());
+        for (n, data) in (0..).zip(packets) {
+            self.hub.send(Packet {
+                codec: Codec::Opus,
+                pts: pts + FRAME_PERIOD / 2 * n,
+                key: true,
+                accepted: chunk.accepted,
+                data,
+            });
+        }
+    }
+}
+
+/// The encode thread: from frames to packets, and on to the window.
+pub(super) struct Encoding {
+    pub pictures: Pictures,
+    /// The bitrate of the pictures in kbit/s, as it is and as it is wanted.
+    pub video_kbps: (u32, Arc<AtomicU32>),
+    pub hub: Arc<Hub>,
+    pub stats: Arc<Stats>,
+    pub window: Option<ring::Writer<Frame>>,
+    pub previewed: Arc<AtomicBool>,
+}
+
+impl Encoding {
+    pub fn run(mut self, frames: &ring::Reader<Frame>) {
+        let mut failing = false;
+        loop {
+            match frames.next(Duration::from_secs(1)) {
+                Next::Item(frame) => self.turn(frame, &mut failing),
+                Next::Timeout => {}
+                Next::Closed => return,
+            }
+        }
+    }
+
+    fn turn(&mut self, frame: Frame, failing: &mut bool) {
+        let started = Instant::now();
+        let wanted = self.video_kbps.1.load(Relaxed);
+        let mut result = Ok(());
+        if self.video_kbps.0 != wanted {
+            self.video_kbps.0 = wanted;
+            result = self.pictures.set_bitrate(wanted);
+        }
+        let result = result.and(self.pictures.encode(&frame, &self.hub));
+        // Once for each time that it begins to fail.
+        if let Err(error) = &result
+            && !*failing
+        {
+            tracing::error!("{error}");
+        }
+        *failing = result.is_err();
+        if let Some(begun) = frame.begun
+            && self.hub.watched()
+        {
+            self.stats.encode.add(started.elapsed());
+            self.stats.frame.add(begun.elapsed());
+            self.stats.av_skew.set(-begun.elapsed().as_secs_f64());
+        }
+        let Some(window) = &self.window else {
+            return;
+        };
+        // The ring holds one frame: what comes back is an older one, unless the
+        // window is closed and nobody reads any more.
+        let pts = frame.pts;
+        if window.push(frame).is_some_and(|back| back.pts == pts) {
+            self.window = None;
+            self.previewed.store(false, Relaxed);
+        }
+    }
+}
