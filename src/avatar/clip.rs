@@ -57,6 +57,13 @@ impl Cache {
         }
     }
 
+    /// Keeps what is kept, and no more.
+    pub fn freeze(&self) {
+        // Under the lock nothing is added between reading and setting.
+        let _pictures = self.lock();
+        self.limit.fetch_min(self.bytes(), Relaxed);
+    }
+
     /// Forgets every picture. Returns the bytes that were kept.
     pub fn clear(&self) -> usize {
         let mut pictures = self.lock();

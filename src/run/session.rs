@@ -256,6 +256,13 @@ impl Session {
         }
     }
 
+    /// Lets no clip keep more decoded pictures than it does.
+    pub fn freeze_clip_cache(&self) {
+        for (_, clip) in self.avatar.clips() {
+            clip.cache.freeze();
+        }
+    }
+
     /// Forgets every decoded picture. Returns the bytes that were kept.
     pub fn clear_clip_cache(&self) -> usize {
         self.avatar

@@ -26,6 +26,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 const LINE: u64 = 10;
 /// How long whoever holds the model takes to let it go: two frames, and a little.
 const LETTING_GO: Duration = Duration::from_millis(100);
+/// Bytes given back that are worth a line of the log.
+const WORTH_A_LINE: u64 = 1 << 20;
 /// A model that no mouth was drawn with for so long is idle when memory is short.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -168,13 +170,15 @@ impl Watch {
                 was.name()
             );
             self.lock().level = level;
-            self.allow(level);
         }
         if level > was || (level > Level::Normal && line) {
-            self.reclaim(level, now);
+            self.reclaim(level, level > was, now);
         } else if self.unload(now, self.watched.idle_unload) > 0 {
             native::trim_allocator();
             tracing::info!("the model is unloaded: no mouth was drawn for a while");
+        }
+        if level != was {
+            self.allow(was, level);
         }
         self.count(passed, line);
     }
@@ -189,21 +193,25 @@ impl Watch {
         reading.clone()
     }
 
-    /// Lets caches and viewers have what the level leaves them.
-    fn allow(&self, level: Level) {
-        let cache = if level < Level::Hard {
-            self.clip_cache
-        } else {
-            0
-        };
+    /// Lets caches and viewers have what the level leaves them. A cache that ran
+    /// into the hard level gets half of it next time, or it would fill and be
+    /// emptied for ever.
+    fn allow(&mut self, was: Level, level: Level) {
+        if was < Level::Hard && level >= Level::Hard {
+            self.clip_cache /= 2;
+        }
         for session in self.watched.sessions.all() {
-            session.set_clip_cache(cache);
+            match level {
+                Level::Normal => session.set_clip_cache(self.clip_cache),
+                Level::Light => session.freeze_clip_cache(),
+                Level::Hard | Level::Over => session.set_clip_cache(0),
+            }
         }
         self.watched.viewers.refuse(level == Level::Over);
     }
 
     /// Does what the level asks for and notes what came back.
-    fn reclaim(&mut self, level: Level, now: Instant) {
+    fn reclaim(&mut self, level: Level, entered: bool, now: Instant) {
         let before = self.read().rss_bytes;
         let (mut clip_cache_bytes, mut model_bytes) = (0, 0);
         if level >= Level::Hard {
@@ -224,6 +232,10 @@ impl Watch {
         reading.reclaimed_bytes += done.returned_bytes;
         reading.last = Some(done);
         drop(reading);
+        // What is repeated at a level that lasts is worth a line only if it helped.
+        if !entered && done.returned_bytes < WORTH_A_LINE {
+            return;
+        }
         tracing::info!(
             level = level.name(),
             clip_cache_kb = clip_cache_bytes >> 10,
