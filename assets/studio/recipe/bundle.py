@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from .geometry import FPS, PARAMETERS, SIDE, box_matrix, crop, face_tensor
+from .geometry import FPS, SIDE, box_matrix, crop, face_tensor
+from .labels import COUNT
 from .mel import mel
 from .model import BETWEEN
 
@@ -56,7 +57,7 @@ class Model:
 
     def paint(self, face: np.ndarray, mouth: np.ndarray) -> np.ndarray:
         """The square [256, 256, 3], 0-1, for one face tensor [6, 256, 256] and one mouth [7]."""
-        inputs = {"face": face[None], BETWEEN: mouth.reshape(1, PARAMETERS).astype(np.float32)}
+        inputs = {"face": face[None], BETWEEN: mouth.reshape(1, COUNT).astype(np.float32)}
         return self._painter.run(None, inputs)[0][0].transpose(1, 2, 0)
 
     def run(self, window: np.ndarray, face: np.ndarray) -> np.ndarray:

@@ -12,7 +12,6 @@ BOX = 2.93  # the square's side, in D
 MOUTH = (0.5, 0.589)
 ROWS, COLUMNS = (88, 256), (52, 204)
 SLICE = (slice(*ROWS), slice(*COLUMNS))
-PARAMETERS = 7
 FPS = 25
 
 

@@ -12,14 +12,12 @@ from torch import nn
 
 from .audio_net import AudioNet
 from .decoder_net import Decoder
-from .geometry import COLUMNS, PARAMETERS, ROWS, SIDE
-from .labels import P as PARAMETER_NAMES
+from .geometry import COLUMNS, ROWS, SIDE
+from .labels import COUNT
 
 OPSET = 17
 # The tensor between the ear and the decoder, by which `evaluate` looks at each alone.
 BETWEEN = "mouth"
-
-assert len(PARAMETER_NAMES) == PARAMETERS
 
 
 class Painter(nn.Module):
@@ -46,7 +44,7 @@ def export(ear: AudioNet, decoder: Decoder, path: pathlib.Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         halves = [pathlib.Path(folder) / name for name in ("ear.onnx", "painter.onnx")]
         _export_half(ear, (torch.rand(2, 1, 80, 16),), halves[0], ["mel"], [BETWEEN])
-        inputs = (torch.rand(2, 6, SIDE, SIDE), torch.rand(2, PARAMETERS))
+        inputs = (torch.rand(2, 6, SIDE, SIDE), torch.rand(2, COUNT))
         _export_half(Painter(decoder), inputs, halves[1], ["face", BETWEEN], ["out"])
         first, second = (onnx.load(half) for half in halves)
     # Names of the halves' own tensors may be the same: a prefix tells them apart.
