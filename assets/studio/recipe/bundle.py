@@ -9,14 +9,11 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from .geometry import FPS, SIDE, box_matrix, crop, face_tensor
-from .labels import COUNT
-from .mel import mel
-from .model import BETWEEN
-
-STEPS = 16  # of mel, in a window
-STEPS_A_SECOND = 80
-SILENCE = -4.0  # the mel of digital silence
+from recipe.audio_net import WINDOW
+from recipe.geometry import FPS, SIDE, box_matrix, crop, face_tensor
+from recipe.labels import COUNT
+from recipe.mel import FLOOR, RATE, STEPS_A_SECOND, mel
+from recipe.model import BETWEEN
 
 
 def session(model: pathlib.Path | bytes) -> ort.InferenceSession:
@@ -45,11 +42,11 @@ class Model:
     def windows(self, wave: np.ndarray, frames: int | None = None) -> np.ndarray:
         """The windows of mel [frames, 80, 16] of 16 kHz sound, one a picture at 25 fps, steps counted down as the
         program does."""
-        frames = int(len(wave) / 16_000 * FPS) if frames is None else frames
-        steps = np.pad(mel(wave), ((STEPS, 2 * STEPS), (0, 0)), constant_values=SILENCE)
-        starts = np.floor(STEPS_A_SECOND * (np.arange(frames) / FPS + self.offset_s)).astype(int) + STEPS
-        starts = np.clip(starts, 0, len(steps) - STEPS)
-        return np.stack([steps[start : start + STEPS].T for start in starts])
+        frames = int(len(wave) / RATE * FPS) if frames is None else frames
+        steps = np.pad(mel(wave), ((WINDOW, 2 * WINDOW), (0, 0)), constant_values=FLOOR)
+        starts = np.floor(STEPS_A_SECOND * (np.arange(frames) / FPS + self.offset_s)).astype(int) + WINDOW
+        starts = np.clip(starts, 0, len(steps) - WINDOW)
+        return np.stack([steps[start : start + WINDOW].T for start in starts])
 
     def mouths(self, windows: np.ndarray) -> np.ndarray:
         """Mouth parameters [n, 7] of windows [n, 80, 16]."""

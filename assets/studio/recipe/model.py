@@ -10,10 +10,10 @@ import onnx
 import torch
 from torch import nn
 
-from .audio_net import AudioNet
-from .decoder_net import Decoder
-from .geometry import COLUMNS, ROWS, SIDE
-from .labels import COUNT
+from recipe.audio_net import AudioNet
+from recipe.decoder_net import Decoder
+from recipe.geometry import COLUMNS, ROWS, SIDE
+from recipe.labels import COUNT
 
 OPSET = 17
 # The tensor between the ear and the decoder, by which `evaluate` looks at each alone.

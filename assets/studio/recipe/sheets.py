@@ -5,7 +5,7 @@ import pathlib
 import cv2
 import numpy as np
 
-from .geometry import FPS, SLICE, crop, edit_mask, face_tensor, paste
+from recipe.geometry import FPS, SLICE, crop, edit_mask, face_tensor, paste
 
 CAPTION = 18  # pixels under a picture
 INK, PAPER = (20, 20, 20), (245, 245, 245)
