@@ -9,10 +9,9 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from recipe.audio_net import WINDOW
-from recipe.geometry import FPS, SIDE, box_matrix, crop, face_tensor
+from recipe.geometry import SIDE, box_matrix, crop, face_tensor
+from recipe.hearing import windows
 from recipe.labels import COUNT
-from recipe.mel import FLOOR, RATE, STEPS_A_SECOND, mel
 from recipe.model import BETWEEN
 
 
@@ -39,18 +38,13 @@ class Model:
         self._ear = session(extractor.extract_model(["mel"], [BETWEEN]).SerializeToString())
         self._painter = session(extractor.extract_model(["face", BETWEEN], ["out"]).SerializeToString())
 
-    def windows(self, wave: np.ndarray, frames: int | None = None) -> np.ndarray:
-        """The windows of mel [frames, 80, 16] of 16 kHz sound, one a picture at 25 fps, steps counted down as the
-        program does."""
-        frames = int(len(wave) / RATE * FPS) if frames is None else frames
-        steps = np.pad(mel(wave), ((WINDOW, 2 * WINDOW), (0, 0)), constant_values=FLOOR)
-        starts = np.floor(STEPS_A_SECOND * (np.arange(frames) / FPS + self.offset_s)).astype(int) + WINDOW
-        starts = np.clip(starts, 0, len(steps) - WINDOW)
-        return np.stack([steps[start : start + WINDOW].T for start in starts])
+    def windows(self, wave: np.ndarray) -> np.ndarray:
+        """The windows of mel [frames, 1, 80, 16] of 16 kHz sound, one a picture at 25 fps."""
+        return windows(wave, self.offset_s)
 
     def mouths(self, windows: np.ndarray) -> np.ndarray:
-        """Mouth parameters [n, 7] of windows [n, 80, 16]."""
-        return self._ear.run(None, {"mel": windows[:, None].astype(np.float32)})[0]
+        """Mouth parameters [n, 7] of windows [n, 1, 80, 16]."""
+        return self._ear.run(None, {"mel": windows.astype(np.float32)})[0]
 
     def paint(self, face: np.ndarray, mouth: np.ndarray) -> np.ndarray:
         """The square [256, 256, 3], 0-1, for one face tensor [6, 256, 256] and one mouth [7]."""
@@ -58,8 +52,8 @@ class Model:
         return self._painter.run(None, inputs)[0][0].transpose(1, 2, 0)
 
     def run(self, window: np.ndarray, face: np.ndarray) -> np.ndarray:
-        """The square [256, 256, 3], 0-1, for one window [80, 16] and one face tensor, by the whole graph."""
-        return self.whole.run(None, {"mel": window[None, None], "face": face[None]})[0][0].transpose(1, 2, 0)
+        """The square [256, 256, 3], 0-1, for one window [1, 80, 16] and one face tensor, by the whole graph."""
+        return self.whole.run(None, {"mel": window[None].astype(np.float32), "face": face[None]})[0][0].transpose(1, 2, 0)
 
 
 class Avatar:
