@@ -91,13 +91,13 @@ def festival(
             quoted = text.replace("\\", " ").replace('"', " ")
             lines += [
                 f"(Parameter.set 'Duration_Stretch {stretch:.3f})",
-                f'(set! said (utt.synth (Utterance Text "{quoted}")))',
-                f'(utt.save.wave said "{folder}/{index}.wav" (quote riff))',
-                f'(utt.save.segs said "{folder}/{index}.lab")',
+                # A text that the voice stumbles over must not end the others.
+                f'(unwind-protect (begin (set! said (utt.synth (Utterance Text "{quoted}")))'
+                f'(utt.save.wave said "{folder}/{index}.wav" (quote riff))'
+                f'(utt.save.segs said "{folder}/{index}.lab")) nil)',
             ]
         script = folder / "say.scm"
         script.write_bytes("\n".join(lines).encode(encoding, "ignore"))
-        # A text that the voice stumbles over ends the process; what was said before it is there.
         subprocess.run(["festival", "--batch", str(script)], capture_output=True, check=False)
         return [read for index in range(len(texts)) if (read := _read(folder, index, language))]
 
