@@ -16,14 +16,20 @@ LEFT_EYE = slice(14598, 14670)
 RIGHT_EYE = slice(14670, 14742)
 LOWER_TEETH = slice(14992, 15060)
 UPPER_TEETH = slice(15060, 15128)
+LIP_LINE = (474, 493)  # The middle of the upper lip and of the lower lip, where they meet.
 TEETH_ANCHOR_SPLIT = 15060  # Teeth bound below this vertex belong to the jaw.
 
 
 class Face:
     """The neutral shape of an identity and what moves on it."""
 
-    def __init__(self, head: HeadData, targets: dict[str, float]):
+    def __init__(self, head: HeadData, targets: dict[str, float], teeth_drop: float = 0.03):
+        """Shape targets by name, and how far the teeth stand below the head data's place for them (dm).
+
+        As they come, the upper teeth hide behind the lip even in a wide open mouth.
+        """
         self.head = head
+        self.teeth_drop = np.array([0.0, -teeth_drop, 0.0])
         self.neutral = head.base.vertices.copy()
         for name, weight in targets.items():
             self.neutral += weight * head.target(name)
@@ -32,7 +38,8 @@ class Face:
         self.eyes = head.eyes()
         self.eye_middle = self.neutral[EYES].mean(0)
         teeth = self.neutral[UPPER_TEETH]
-        self.mouth_middle = np.array([0.0, teeth[:, 1].mean(), teeth[:, 2].max()])
+        self.teeth_middle = np.array([0.0, teeth[:, 1].mean(), teeth[:, 2].max()])
+        self.mouth_middle = self.neutral[list(LIP_LINE)].mean(0)  # What a face track calls the mouth.
         # The size of a face against the prototype's: hair widths, lights and bumps scale with it.
         self.scale = abs(self.neutral[LEFT_EYE, 0].mean()) / 0.32
 
@@ -66,7 +73,7 @@ class Face:
 
     def teeth_at(self, vertices: np.ndarray) -> np.ndarray:
         """Vertices of the teeth part: the upper row stays with the skull, the lower row turns with the jaw."""
-        rest = self.teeth.fit(self.neutral)
+        rest = self.teeth.fit(self.neutral) + self.teeth_drop
         rotation, shift = self.jaw(vertices)
         lower = (self.teeth.anchors[:, 0] < TEETH_ANCHOR_SPLIT)[:, None]
         return np.where(lower, rest @ rotation.T + shift, rest)
@@ -86,7 +93,7 @@ class Face:
     def posed(self, points: np.ndarray, rest: np.ndarray, yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0,
               shift: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> np.ndarray:
         """Turns `points` with the head about the neck's pivot; radians; shoulders, by the height of `rest`, stay."""
-        pivot = np.array([0.0, self.mouth_middle[1] - 0.75, self.mouth_middle[2] - 1.05])
+        pivot = np.array([0.0, self.teeth_middle[1] - 0.75, self.teeth_middle[2] - 1.05])
         t = np.clip((rest[..., 1] - pivot[1] + 0.55) / 1.0, 0, 1)
         weight = (t * t * (3 - 2 * t))[..., None]
         cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (math.cos, math.sin))

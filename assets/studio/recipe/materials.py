@@ -110,7 +110,9 @@ def skin(look: Skin, textures: Path) -> bpy.types.Material:
     moved = n.add("VectorMath", {0: rest, 1: (look.seed, 0.7 * look.seed, 0.0)}, operation="ADD").outputs[0]
     lips = n.image(textures / "mpfb_lips.jpg").outputs[0]
     inside = n.image(textures / "mpfb_inside-mouth.jpg").outputs[0]
-    coarse, middle, fine = n.noise(moved, 3.2, 4.0, 0.6), n.noise(moved, 24.0, 3.0, 0.6), n.noise(moved, 120.0)
+    detail = 1.0 if look.quick else 3.0
+    coarse, middle = n.noise(moved, 3.2, detail + 1, 0.6), n.noise(moved, 24.0, detail, 0.6)
+    fine = n.noise(moved, 120.0, detail - 1)
 
     colour = n.mix(look.base, look.dark, n.ramp(coarse, 0.35, 0.75, 0.0, look.blotches))
     colour = n.mix(colour, look.red, n.math("MULTIPLY", n.attribute("blush"), n.ramp(middle, 0.3, 0.7, 0.6, 1.0)))
@@ -126,15 +128,16 @@ def skin(look: Skin, textures: Path) -> bpy.types.Material:
         shadow = n.math("MULTIPLY", n.attribute("beard"), hairs)
         colour = n.mix(colour, look.beard, n.math("MULTIPLY", shadow, look.beard_strength))
     stretched = n.add("Mapping", {"Vector": moved, "Scale": (60.0, 8.0, 8.0)}).outputs[0]
-    folds = n.noise(stretched, 1.0, 3.0)
+    folds = n.noise(stretched, 1.0, detail)
     on_lips = n.ramp(lips, 0.15, 0.85, 0.0, look.lip_strength)
     colour = n.mix(colour, n.mix(look.lip, look.lip_light, folds), on_lips)
     colour = n.mix(colour, (0.16, 0.022, 0.02, 1.0), inside)
 
-    pores = n.add("TexVoronoi", {"Vector": moved, "Scale": 55.0}).outputs[0]
-    height = n.math("ADD", pores, fine)
+    height = fine
+    if not look.quick:
+        height = n.math("ADD", n.add("TexVoronoi", {"Vector": moved, "Scale": 55.0}).outputs[0], fine)
     if look.wrinkles:
-        lines = n.noise(n.add("Mapping", {"Vector": moved, "Scale": (7.0, 26.0, 7.0)}).outputs[0], 1.0, 4.0, 0.65)
+        lines = n.noise(n.add("Mapping", {"Vector": moved, "Scale": (7.0, 26.0, 7.0)}).outputs[0], 1.0, detail, 0.65)
         height = n.math("ADD", height, n.math("MULTIPLY", lines, 5.0 * look.wrinkles))
     height = n.mix(height, folds, on_lips)
     bump = n.add("Bump", {"Strength": look.bump, "Distance": 0.012, "Height": height}).outputs[0]
@@ -162,13 +165,15 @@ def plain(name: str, colour: Colour, roughness: float = 0.5, subsurface: float =
     return n.finish(n.add("BsdfPrincipled", inputs))
 
 
-def teeth(shade: Colour = srgb("e9e0d2")) -> list[bpy.types.Material]:
+def teeth(shade: Colour = srgb("e9e0d2"), quick: bool = False) -> list[bpy.types.Material]:
     """Tooth and gum; the mesh's faces choose between them."""
-    return [plain("tooth", shade, 0.22, 0.6, 0.5, 0.3), plain("gum", srgb("a8504f"), 0.28, 0.8, 0.5, 0.3, 30.0)]
+    soft = 0.0 if quick else 1.0
+    return [plain("tooth", shade, 0.22, 0.6 * soft, 0.5, 0.3),
+            plain("gum", srgb("a8504f"), 0.28, 0.8 * soft, 0.5, 0.3, 30.0)]
 
 
-def tongue() -> bpy.types.Material:
-    return plain("tongue", srgb("b0524f"), 0.35, 0.8, 0.5, 0.25, 25.0)
+def tongue(quick: bool = False) -> bpy.types.Material:
+    return plain("tongue", srgb("b0524f"), 0.35, 0.0 if quick else 0.8, 0.5, 0.25, 25.0)
 
 
 def cloth(colour: Colour) -> bpy.types.Material:

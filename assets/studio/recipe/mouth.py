@@ -22,9 +22,9 @@ def expression(p: np.ndarray, smile: float = 0.12) -> dict[str, float]:
         "mouth-protusion": 0.16 * pucker + 0.10 * pucker * teeth,
         "mouth-retraction": 0.55 * wide,
         "mouth-corner-puller": smile * (1 - pucker) + 0.12 * wide,
-        "mouth-elevation": 0.62 * ftuck,
+        "mouth-elevation": 0.62 * ftuck + (0.16 * teeth + 0.10 * jaw) * free * (1 - pucker),
         "mouth-part-later": 0.30 * teeth * free * (1 - 0.5 * pucker) - 0.16 * max(sealed, press),
-        "mouth-parling": 0.30 * teeth * free + 0.25 * min(jaw * 4, 1) * free * (1 - pucker),
+        "mouth-parling": 0.22 * teeth * free + 0.20 * min(jaw * 4, 1) * free * (1 - pucker),
         "mouth-depression-retraction": 0.30 * max(0.0, jaw - 0.25) * (1 - pucker),
         "mouth-eversion": 0.15 * pucker,
     }
