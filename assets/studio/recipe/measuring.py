@@ -6,19 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-import soundfile
-from scipy.signal import resample_poly
 
-from recipe import hearing, labels, noises
+from recipe import hearing, human, labels, noises
 from recipe.bundle import Avatar, Model
 from recipe.decoder_data import CropSet, Crops, exact_pair
 from recipe.geometry import SIDE, SLICE
 from recipe.mel import RATE
 from recipe.ruler import Ruler
-from recipe.synthesis import HELD_OUT, Spoken, read_voice
+from recipe.synthesis import HELD_OUT, read_voice
 
-HUMANS = pathlib.Path(__file__).resolve().parents[1] / "human"
-CLIPS = pathlib.Path("/usr/share/sounds/alsa")
 UNSEEN_LANGUAGE = "it"
 NOISE_S, NOISE_DBFS, NOISES_OF_A_KIND = 20, -30, 3
 # Pictures cost milliseconds each: so many utterances of a voice are drawn.
@@ -99,28 +95,14 @@ def measure_ear(table: Table, model: Model, data: pathlib.Path) -> None:
     table.add("flicker of the ear", f"{flicker:.2f}", "0.8-1.2", 0.8 <= flicker <= 1.2)
 
 
-def human_clips() -> list[tuple[str, Spoken]]:
-    """The clips of a human voice that are labelled and installed."""
-    clips = []
-    for path in sorted(HUMANS.glob("*.lab")):
-        if not (CLIPS / f"{path.stem}.wav").exists():
-            continue
-        wave, rate = soundfile.read(CLIPS / f"{path.stem}.wav", dtype="float32", always_2d=True)
-        wave = resample_poly(wave[:, 0], RATE, rate).astype(np.float32)
-        rows = [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
-        segments = [(labels.ARPABET.get(phone, "sil"), float(start), float(end)) for start, end, phone in rows]
-        clips.append((path.stem, Spoken(wave, segments, path.stem.replace("_", " "))))
-    return clips
-
-
 def measure_humans(table: Table, model: Model) -> None:
     """The opening on the labelled human clips."""
-    clips = human_clips()
+    clips = human.clips()
     if not clips:
         return table.add("human clips", "left out", "alsa-utils brings them")
-    heard = [hearing.hear(one.wave, one.segments, model.mouths) for _, one in clips]
+    heard = [hearing.hear(one.wave, one.segments, model.mouths) for one in clips.values()]
     figures = hearing.figures(heard)
-    each = ", ".join(f"{name} {value:.2f}" for (name, _), value in zip(clips, figures.utterances))
+    each = ", ".join(f"{name} {value:.2f}" for name, value in zip(clips, figures.utterances))
     table.add("human clips, opening", f"{figures.opening:.3f} ({each})", "0.85", figures.opening >= 0.85)
     table.add("human clips", str(figures), "")
 
