@@ -1,107 +1,80 @@
-"""An avatar's bundle from its rendered key: pictures developed, clips drawn and encoded, faces tracked."""
+"""The product's bundles as the program reads them: a model with its manifest, an avatar with its clips."""
 
 import json
-import subprocess
-from pathlib import Path
+import pathlib
+import tomllib
 
-import bpy
 import cv2
 import numpy as np
-import OpenEXR
+import onnx
+import onnxruntime as ort
 
-from recipe import backdrop, motion
-from recipe.face import Face
-from recipe.mesh import HeadData
-from recipe.portrait import HEIGHT, WIDTH
-
-FPS = motion.FPS
-QUALITY = 17  # x264's rate factor: no difference is seen beside the frames themselves.
+from recipe.geometry import SIDE, box_matrix, crop, face_tensor
+from recipe.hearing import windows
+from recipe.labels import COUNT
+from recipe.model import BETWEEN
 
 
-def read_exr(path: Path) -> np.ndarray:
-    """Linear premultiplied RGBA [h,w,4]."""
-    with OpenEXR.File(str(path)) as file:
-        return file.channels()["RGBA"].pixels.astype(np.float32)
+def session(model: pathlib.Path | bytes) -> ort.InferenceSession:
+    """A session on one thread, as the program runs it."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def develop(linear: np.ndarray, look: dict, work: Path) -> np.ndarray:
-    """A linear RGB picture [h,w,3] as the camera shows it: BGR, 0..1."""
-    scene = bpy.context.scene
-    scene.view_settings.view_transform, scene.view_settings.look = "AgX", look["tone"]
-    scene.view_settings.exposure = look["exposure"]
-    settings = scene.render.image_settings
-    settings.file_format, settings.color_mode, settings.color_depth = "PNG", "RGB", "16"
-    height, width = linear.shape[:2]
-    image = bpy.data.images.new("linear", width, height, alpha=True, float_buffer=True)
-    pixels = np.dstack([linear, np.ones((height, width), np.float32)])[::-1]
-    image.pixels.foreach_set(np.ascontiguousarray(pixels, np.float32).ravel())
-    path = work / "developed.png"
-    image.save_render(str(path), scene=scene)
-    bpy.data.images.remove(image)
-    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.float32) / 65535
-    path.unlink()
-    return picture
+class Model:
+    """A model bundle of this recipe: `model.onnx` and `model.toml`."""
+
+    def __init__(self, folder: pathlib.Path):
+        self.path = folder / "model.onnx"
+        self.manifest = tomllib.loads((folder / "model.toml").read_text())
+        self.offset_s = self.manifest["mel_offset_ms"] / 1000
+        self.whole = session(self.path)
+        graph = onnx.shape_inference.infer_shapes(onnx.load(self.path))
+        if not any(value.name == BETWEEN for value in graph.graph.value_info):
+            raise ValueError(f"{self.path} has no tensor {BETWEEN!r}: it wasn't exported by this recipe")
+        extractor = onnx.utils.Extractor(graph)
+        self._ear = session(extractor.extract_model(["mel"], [BETWEEN]).SerializeToString())
+        self._painter = session(extractor.extract_model(["face", BETWEEN], ["out"]).SerializeToString())
+
+    def windows(self, wave: np.ndarray) -> np.ndarray:
+        """The windows of mel [frames, 1, 80, 16] of 16 kHz sound, one a picture at 25 fps."""
+        return windows(wave, self.offset_s)
+
+    def mouths(self, windows: np.ndarray) -> np.ndarray:
+        """Mouth parameters [n, 7] of windows [n, 1, 80, 16]."""
+        return self._ear.run(None, {"mel": windows.astype(np.float32)})[0]
+
+    def paint(self, face: np.ndarray, mouth: np.ndarray) -> np.ndarray:
+        """The square [256, 256, 3], 0-1, for one face tensor [6, 256, 256] and one mouth [7]."""
+        inputs = {"face": face[None], BETWEEN: mouth.reshape(1, COUNT).astype(np.float32)}
+        return self._painter.run(None, inputs)[0][0].transpose(1, 2, 0)
+
+    def run(self, window: np.ndarray, face: np.ndarray) -> np.ndarray:
+        """The square [256, 256, 3], 0-1, for one window [1, 80, 16] and one face tensor, by the whole graph."""
+        return self.whole.run(None, {"mel": window[None].astype(np.float32), "face": face[None]})[0][0].transpose(1, 2, 0)
 
 
-def animator(head: HeadData, look: dict, folder: Path) -> motion.Animator:
-    """What draws the clips of the avatar whose key lies in `folder`."""
-    maps = motion.load_maps(folder / "maps.npz")
-    key = read_exr(folder / "key.exr")
-    height, width = key.shape[:2]
-    room = backdrop.room(look["backdrop"], width, height, look["seed"])[..., ::-1]
-    left, top, right, bottom = maps["border"]
+class Avatar:
+    """An avatar bundle: one of its clips, whole."""
 
-    def before_room(rgba: np.ndarray, behind: np.ndarray) -> np.ndarray:
-        return develop(rgba[..., :3] + (1 - rgba[..., 3:]) * behind, look, folder)
+    def __init__(self, folder: pathlib.Path, clip: str = "idle"):
+        manifest = tomllib.loads((folder / "avatar.toml").read_text())
+        self.name = manifest["name"]
+        chosen = manifest["clips"][clip]
+        self.track = json.loads((folder / chosen["faces"]).read_text())
+        video = cv2.VideoCapture(str(folder / chosen["video"]))
+        self.frames = [video.read()[1] for _ in self.track]
 
-    pictures = {"backdrop": develop(room.copy(), look, folder), "key": before_room(key, room)}
-    for path in sorted(folder.glob("*-*.exr")):
-        pictures[path.stem] = before_room(read_exr(path), room[top:bottom, left:right])
-    return motion.Animator(Face(head, look["shape"]), maps, pictures, np.clip(key[..., 3], 0, 1), (WIDTH, HEIGHT))
+    def __len__(self) -> int:
+        return len(self.frames)
 
+    def matrix(self, n: int) -> np.ndarray:
+        """Where the model's square lies in frame `n` (see `geometry.box_matrix`)."""
+        face = self.track[n % len(self)]
+        return box_matrix(np.array(face["eyes"]), np.array(face["mouth"]))
 
-def encode(path: Path) -> subprocess.Popen:
-    """ffmpeg, waiting for BGR frames: H.264 that the player decodes cheaply (no CABAC, no B frames)."""
-    command = ["ffmpeg", "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{WIDTH}x{HEIGHT}",
-               "-r", str(FPS), "-i", "-", "-an", "-vf", "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd,"
-               "format=yuv420p", "-c:v", "libx264", "-preset", "slower", "-profile:v", "baseline", "-crf", str(QUALITY),
-               "-g", "100", "-sc_threshold", "0", "-bf", "0", "-threads", "1", "-colorspace", "bt709",
-               "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv", "-movflags", "+faststart",
-               str(path)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE)
-
-
-def write_clip(draw: motion.Animator, moments: list[motion.Moment], name: str, folder: Path,
-               progress=lambda x, **_: x) -> None:
-    """Writes NAME.mp4 and NAME.faces.json."""
-    encoder, faces = encode(folder / f"{name}.mp4"), []
-    for picture, (eyes, mouth) in progress(motion.frames(draw, moments), total=len(moments), desc=name):
-        encoder.stdin.write(picture.tobytes())
-        faces.append(f'{{"eyes": {json.dumps(np.round(eyes, 2).tolist())}, '
-                     f'"mouth": {json.dumps(np.round(mouth, 2).tolist())}}}')
-    encoder.stdin.close()
-    if encoder.wait():
-        raise RuntimeError(f"ffmpeg could not write {folder / name}.mp4")
-    (folder / f"{name}.faces.json").write_text("[\n" + ",\n".join(faces) + "\n]\n")
-
-
-def write_manifest(look: dict, clips: list[str], folder: Path) -> None:
-    """Writes avatar.toml."""
-    lines = [f'name = "{look["name"]}"', f"width = {WIDTH}", f"height = {HEIGHT}", f"fps = {FPS}",
-             'credits = "Rendered for Mouthpiece from CC0 data of MakeHuman and MPFB2. CC0-1.0."']
-    for clip in clips:
-        lines += ["", f"[clips.{clip}]", f'video = "{clip}.mp4"', f'faces = "{clip}.faces.json"', 'colour = "bt709"']
-    (folder / "avatar.toml").write_text("\n".join(lines) + "\n")
-
-
-def write_bundle(head: HeadData, look: dict, stills: Path, folder: Path, progress=lambda x, **_: x) -> None:
-    """Draws and encodes all clips of a look and writes its bundle."""
-    folder.mkdir(parents=True, exist_ok=True)
-    draw = animator(head, look, stills)
-    write_clip(draw, motion.idle(look["motion"]), "idle", folder, progress)
-    for name in look["actions"]:
-        write_clip(draw, motion.action(name, look["motion"]), name, folder, progress)
-    write_manifest(look, ["idle", *look["actions"]], folder)
-
-
-__all__ = ["animator", "write_bundle"]
+    def face(self, n: int) -> np.ndarray:
+        """The face tensor [6, 256, 256] of frame `n`."""
+        return face_tensor(crop(self.frames[n % len(self)], self.matrix(n), SIDE))
