@@ -2,7 +2,7 @@
 
 A pair is cut from two crops of one set (see crops.py) by one random box, so what a
 careless face track does to the box, both share. Colour, light, sharpness and painted
-marks are changed alike in both; noise and compression only in the reference.
+marks are changed alike in both; noise and compression move with the skin.
 """
 
 import json
@@ -185,16 +185,25 @@ def _soften(pair: Pair, rng: np.random.Generator) -> None:
 
 
 def _spoil(pair: Pair, rng: np.random.Generator) -> None:
-    """Noise and compression, in the reference only: a target that has them would teach the decoder to make them."""
-    if rng.random() < 0.4:
-        noise = rng.standard_normal(pair.reference.shape, np.float32) * np.float32(rng.uniform(0.003, 0.03))
+    """Noise and compression of the reference, which the target shows where the skin has moved to.
+
+    A clean target would teach the decoder to blur. Where the motion is not known, spoil less often.
+    """
+    clean, often = pair.reference, 0.4 if pair.from_neutral else 0.15
+    if rng.random() < often:
+        noise = rng.standard_normal(clean.shape, np.float32) * np.float32(rng.uniform(0.003, 0.03))
         if rng.random() < 0.5:
             noise = cv2.GaussianBlur(noise, (0, 0), 0.8) * 2
         pair.reference = np.clip(pair.reference + noise, 0, 1)
-    if rng.random() < 0.4:
+    if rng.random() < often:
         quality = int(rng.integers(35, 95))
         _, code = cv2.imencode(".jpg", (pair.reference * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
         pair.reference = cv2.imdecode(code, cv2.IMREAD_COLOR).astype(np.float32) / 255
+    if pair.from_neutral and pair.reference is not clean:
+        x, y = np.meshgrid(np.arange(WIDTH, dtype=np.float32), np.arange(HEIGHT, dtype=np.float32))
+        change = cv2.remap(pair.reference - clean, x + pair.flow[..., 0], y + pair.flow[..., 1], cv2.INTER_LINEAR,
+                           borderMode=cv2.BORDER_REPLICATE)
+        pair.target = np.clip(pair.target + change * (pair.known > 0.4)[..., None], 0, 1)
 
 
 class Crops:

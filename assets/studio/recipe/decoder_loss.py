@@ -64,7 +64,7 @@ class Loss(nn.Module):
         truth = PAINTED.of(hidden)
         cover = (F.binary_cross_entropy(mask.clamp(1e-4, 1 - 1e-4), truth, reduction="none")
                  * neutral * (PAINTED.of(batch.known) != 128 / 255)).mean()
-        loss = picture + 1.2 * edges + 0.05 * motion + 0.1 * steps + 0.03 * cover
+        loss = picture + 1.2 * edges + 0.12 * motion + 0.1 * steps + 0.03 * cover
         loss = loss + 0.02 * shade.abs().mean()
         named = dict(picture=picture, edges=edges, motion=motion, cover=cover)
         return loss, {name: part.item() for name, part in named.items()}
