@@ -2,7 +2,7 @@
 
 A pair is cut from two crops of one set (see crops.py) by one random box, so what a
 careless face track does to the box, both share. Colour, light, sharpness and painted
-marks are changed alike in both; noise and compression only in the reference.
+marks are changed alike in both; noise and compression move with the skin.
 """
 
 import json
@@ -118,12 +118,12 @@ def _mark(pair: Pair, one: CropSet, reference: int, target: int, matrix: np.ndar
     h, w = one.known.shape[1:]
     kind = rng.integers(4)
     if kind == 0:  # Speckle like stubble.
-        grain = cv2.resize(rng.normal(0, 1, (h * 2 // 3, w * 2 // 3)).astype(np.float32), (w, h))
-        pattern = np.minimum(0, grain) * rng.uniform(0.05, 0.4)
+        grain = cv2.resize(rng.standard_normal((h * 2 // 3, w * 2 // 3), np.float32), (w, h))
+        pattern = np.minimum(0, grain) * np.float32(rng.uniform(0.05, 0.4))
     elif kind == 1:  # Patches.
         cells = rng.integers(4, 40)
-        pattern = cv2.resize(rng.normal(0, 1, (cells, cells)).astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
-        pattern *= rng.uniform(0.03, 0.2)
+        pattern = cv2.resize(rng.standard_normal((cells, cells), np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
+        pattern *= np.float32(rng.uniform(0.03, 0.2))
     elif kind == 2:  # Strokes.
         pattern = np.zeros((h, w), np.float32)
         for _ in range(rng.integers(3, 30)):
@@ -149,17 +149,20 @@ def _mark(pair: Pair, one: CropSet, reference: int, target: int, matrix: np.ndar
 
 def _develop(pair: Pair, rng: np.random.Generator) -> None:
     """Exposure, colour, contrast and a light from one side, alike in both."""
-    gamma, gain = np.exp(rng.normal(0, 0.2)), np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.08, 3))
-    grey_share, contrast = 1 - np.exp(rng.normal(0, 0.2)), np.exp(rng.normal(0, 0.15))
-    side, strength = rng.uniform(0, 2 * np.pi), rng.choice([0.0, rng.uniform(0, 0.6)])
-    y, x = np.mgrid[-1:1:HEIGHT * 1j, -1:1:WIDTH * 1j]
-    light = np.exp(strength * (x * np.cos(side) + y * np.sin(side)))[..., None]
-    middle = pair.reference.mean()
+    gamma = float(np.exp(rng.normal(0, 0.2)))
+    gain = np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.08, 3)).astype(np.float32)
+    grey_share, contrast = float(1 - np.exp(rng.normal(0, 0.2))), float(np.exp(rng.normal(0, 0.15)))
+    side, strength = float(rng.uniform(0, 2 * np.pi)), float(rng.choice([0.0, rng.uniform(0, 0.6)]))
+    across = np.exp(np.float32(strength * np.cos(side)) * np.linspace(-1, 1, WIDTH, dtype=np.float32))
+    down = np.exp(np.float32(strength * np.sin(side)) * np.linspace(-1, 1, HEIGHT, dtype=np.float32))
+    light = (down[:, None] * across)[..., None] * gain
+    middle = float(pair.reference.mean())
+    # Towards grey and away from the middle grey in one matrix.
+    matrix = (np.eye(3) * (1 - grey_share) + grey_share / 3) * contrast
+    matrix = np.concatenate([matrix, np.full((3, 1), middle * (1 - contrast))], 1).astype(np.float32)
     for name in ("reference", "target"):
-        picture = np.clip(getattr(pair, name), 0, 1) ** gamma * gain * light
-        grey = picture.mean(-1, keepdims=True)
-        picture = picture + (grey - picture) * grey_share
-        setattr(pair, name, np.clip((picture - middle) * contrast + middle, 0, 1).astype(np.float32))
+        picture = np.power(np.clip(getattr(pair, name), 0, 1), np.float32(gamma)) * light
+        setattr(pair, name, np.clip(cv2.transform(picture, matrix), 0, 1))
 
 
 def _soften(pair: Pair, rng: np.random.Generator) -> None:
@@ -182,16 +185,25 @@ def _soften(pair: Pair, rng: np.random.Generator) -> None:
 
 
 def _spoil(pair: Pair, rng: np.random.Generator) -> None:
-    """Noise and compression, in the reference only: a target that has them would teach the decoder to make them."""
-    if rng.random() < 0.4:
-        noise = rng.normal(0, rng.uniform(0.003, 0.03), pair.reference.shape).astype(np.float32)
+    """Noise and compression of the reference, which the target shows where the skin has moved to.
+
+    A clean target would teach the decoder to blur. Where the motion is not known, spoil less often.
+    """
+    clean, often = pair.reference, 0.4 if pair.from_neutral else 0.15
+    if rng.random() < often:
+        noise = rng.standard_normal(clean.shape, np.float32) * np.float32(rng.uniform(0.003, 0.03))
         if rng.random() < 0.5:
             noise = cv2.GaussianBlur(noise, (0, 0), 0.8) * 2
         pair.reference = np.clip(pair.reference + noise, 0, 1)
-    if rng.random() < 0.4:
+    if rng.random() < often:
         quality = int(rng.integers(35, 95))
         _, code = cv2.imencode(".jpg", (pair.reference * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
         pair.reference = cv2.imdecode(code, cv2.IMREAD_COLOR).astype(np.float32) / 255
+    if pair.from_neutral and pair.reference is not clean:
+        x, y = np.meshgrid(np.arange(WIDTH, dtype=np.float32), np.arange(HEIGHT, dtype=np.float32))
+        change = cv2.remap(pair.reference - clean, x + pair.flow[..., 0], y + pair.flow[..., 1], cv2.INTER_LINEAR,
+                           borderMode=cv2.BORDER_REPLICATE)
+        pair.target = np.clip(pair.target + change * (pair.known > 0.4)[..., None], 0, 1)
 
 
 class Crops:

@@ -36,14 +36,18 @@ class Batch:
 class Loss(nn.Module):
     """Weights were set so that at the end the picture makes four fifths of the loss."""
 
-    def __init__(self):
+    def __init__(self, bf16: bool = False):
+        """`bf16` runs the network, not the loss, in bfloat16: a quarter faster on processors that have it."""
         super().__init__()
+        self.bf16 = bf16
         y, x = torch.meshgrid(torch.arange(HEIGHT) + 0.5, torch.arange(WIDTH) + 0.5, indexing="ij")
         near = torch.exp(-0.5 * (((x - MOUTH[0]) / 30) ** 2 + ((y - MOUTH[1] - 6) / 30) ** 2))
         self.register_buffer("near", near[None, None])
 
     def forward(self, net: Decoder, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        flow, shade, paint, mask = net.parts(batch.reference, batch.p)
+        with torch.autocast(batch.p.device.type, torch.bfloat16, enabled=self.bf16):
+            parts = net.parts(batch.reference, batch.p)
+        flow, shade, paint, mask = (part.float() for part in parts)
         out = net.compose(batch.reference, flow, shade, paint, mask)
         hidden = (batch.known < 0.25).float()
         # Lips' edges and teeth are what people look at.
@@ -60,10 +64,10 @@ class Loss(nn.Module):
         truth = PAINTED.of(hidden)
         cover = (F.binary_cross_entropy(mask.clamp(1e-4, 1 - 1e-4), truth, reduction="none")
                  * neutral * (PAINTED.of(batch.known) != 128 / 255)).mean()
-        loss = picture + 1.2 * edges + 0.05 * motion + 0.1 * steps + 0.03 * cover
+        loss = picture + 1.2 * edges + 0.12 * motion + 0.1 * steps + 0.03 * cover
         loss = loss + 0.02 * shade.abs().mean()
-        parts = dict(picture=picture, edges=edges, motion=motion, cover=cover)
-        return loss, {name: part.item() for name, part in parts.items()}
+        named = dict(picture=picture, edges=edges, motion=motion, cover=cover)
+        return loss, {name: part.item() for name, part in named.items()}
 
 
 @torch.no_grad()

@@ -101,9 +101,9 @@ class Decoder(nn.Module):
         self.refine4 = block(c4, c4)
         self.coarse = nn.Conv2d(c4, 5, 3, 1, 1)  # Flow, shade.
         self.narrow2 = nn.Conv2d(c4, c2, 1)
-        self.merge2 = block(2 * c2, 24)
-        self.film2 = Film(embedding, 24)
-        self.fine = nn.Conv2d(24, 24, 3, 1, 1)  # By pixel shuffle: paint, mask, flow.
+        self.merge2 = block(2 * c2, 2 * c2)
+        self.film2 = Film(embedding, 2 * c2)
+        self.fine = nn.Conv2d(2 * c2, 24, 3, 1, 1)  # By pixel shuffle: paint, mask, flow.
         for head in (self.coarse, self.fine):
             nn.init.normal_(head.weight, std=1e-3)
             nn.init.zeros_(head.bias)
