@@ -16,7 +16,7 @@ CROP = 160
 # step early on average. The label of a window is taken that much later.
 _ROUNDING = 0.4 / STEPS_A_SECOND
 _POOL = 360
-_NOISES = 60
+_NOISES = 90
 # Silence before and after an utterance, in seconds.
 _MARGIN = 0.35
 # The speech's level while it speaks, and of sounds that are no speech, in dB of full scale (RMS).
@@ -27,7 +27,7 @@ _NOISE_LEVEL = (-85.0, -24.0)
 class Crops:
     """Draws batches from the corpus files in `folder`; `weights` says how often each voice is drawn."""
 
-    def __init__(self, folder: Path, seed: int, weights: dict[str, float] | None = None):
+    def __init__(self, folder: Path, seed: int | list[int], weights: dict[str, float] | None = None):
         self._draw = np.random.default_rng(seed)
         self._voices: list[list[Spoken]] = []
         shares = []
@@ -74,7 +74,7 @@ class Crops:
         if draw.random() < 0.02:
             # Every now and then a noise of the stock is replaced.
             self._noises[draw.integers(_NOISES)] = voices.magnitudes(any_noise(draw, 8.0), HOP)
-        if draw.random() < 0.12:
+        if draw.random() < 0.16:
             spectra = self._noise(CROP + WINDOW + 240, draw.uniform(*_NOISE_LEVEL))
             if draw.random() < 0.3:
                 spectra = voices.another_microphone(spectra, draw)
@@ -103,7 +103,7 @@ class Crops:
             wave = np.tanh(wave * drive) / drive if draw.random() < 0.5 else np.clip(wave * drive, -1, 1) / drive
         pace = float(np.exp(draw.uniform(-0.25, 0.28))) if draw.random() < 0.7 else 1.0
         spectra = voices.magnitudes(wave, HOP * pace)
-        if draw.random() < 0.75:
+        if draw.random() < 0.7:
             spectra = voices.another_throat(spectra, draw)
         if draw.random() < 0.7:
             spectra = voices.another_microphone(spectra, draw)
