@@ -39,17 +39,17 @@ INBOUND = """async () => {
 }"""
 
 # The luma of each picture shown, 128 by 128 bytes in base64, for some seconds.
-PICTURES = """async (seconds) => {
+PICTURES = """async ([seconds, width, height]) => {
     const video = document.getElementById('video');
-    const canvas = new OffscreenCanvas(128, 128);
+    const canvas = new OffscreenCanvas(width, height);
     const paint = canvas.getContext('2d', { willReadFrequently: true });
     const pictures = [];
     const end = performance.now() + seconds * 1000;
     await new Promise((done) => {
         const look = () => {
             if (performance.now() > end) return done();
-            paint.drawImage(video, 0, 0, 128, 128);
-            const { data } = paint.getImageData(0, 0, 128, 128);
+            paint.drawImage(video, 0, 0, width, height);
+            const { data } = paint.getImageData(0, 0, width, height);
             let luma = '';
             for (let n = 0; n < data.length; n += 4)
                 luma += String.fromCharCode(0.299 * data[n] + 0.587 * data[n + 1] + 0.114 * data[n + 2]);
@@ -112,10 +112,10 @@ class Page:
 
     def mouth_activity(self, seconds):
         """mouth.activity of what is on the screen for so long."""
-        pictures = self.tab.evaluate(PICTURES, seconds)
+        pictures = self.tab.evaluate(PICTURES, [seconds, *mouth.SMALL])
         assert len(pictures) > 5 * seconds, f"the page showed only {len(pictures)} pictures in {seconds} s"
         # A screen's 0 to 255 are the stream's 16 to 235.
-        luma = np.frombuffer(b"".join(map(base64.b64decode, pictures)), np.uint8).reshape(-1, mouth.SIDE, mouth.SIDE)
+        luma = np.frombuffer(b"".join(map(base64.b64decode, pictures)), np.uint8).reshape(-1, mouth.SMALL[1], mouth.SMALL[0])
         luma = luma.astype(np.float32) * (219 / 255) + 16
         return mouth.activity(luma)
 

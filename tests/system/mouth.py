@@ -5,24 +5,44 @@ alone. The moment is found by the upper face, which no model draws.
 """
 
 import functools
+import json
+import tomllib
 
 import av
 import numpy as np
 
 from server import ASSETS
 
-# All of it on a picture of 128 by 128, for an avatar that fills 512 by 512 as `ava` does.
-SIDE = 128
-UPPER = (slice(24, 58), slice(36, 92))
-MOUTH = (slice(66, 90), slice(50, 78))
+# Pixels of a picture to one pixel of what is compared, each way: coding noise averages out.
+SHRINK = 4
+AVATAR = ASSETS / "avatars/ava"
+BUNDLE = tomllib.loads((AVATAR / "avatar.toml").read_text())
+SIZE = (BUNDLE["width"], BUNDLE["height"])
+SMALL = (SIZE[0] // SHRINK, SIZE[1] // SHRINK)
+
+
+def _regions():
+    """The upper face and the mouth as slices of a small picture, by where the track has them on the mean."""
+    track = json.loads((AVATAR / BUNDLE["clips"]["idle"]["faces"]).read_text())
+    eyes, mouth = (np.mean([face[key] for face in track], axis=0) / SHRINK for key in ("eyes", "mouth"))
+    scale = mouth[1] - eyes[1]
+
+    def region(left, right, top, bottom):
+        rows = (eyes[1] + top * scale, eyes[1] + bottom * scale)
+        columns = (mouth[0] + left * scale, mouth[0] + right * scale)
+        return tuple(slice(max(0, round(low)), round(high)) for low, high in (rows, columns))
+
+    return region(-1.45, 1.45, -1.6, 0.2), region(-0.73, 0.73, 0.62, 1.85)
+
+
+UPPER, MOUTH = _regions()
 
 
 def shrink(luma):
-    """A luma plane, whatever its size, as SIDE by SIDE means."""
-    height, width = luma.shape
-    rows, columns = height // SIDE, width // SIDE
-    cut = luma[: rows * SIDE, : columns * SIDE].astype(np.float32)
-    return cut.reshape(SIDE, rows, SIDE, columns).mean(axis=(1, 3))
+    """A luma plane of the avatar's size as means of SHRINK by SHRINK pixels."""
+    width, height = SMALL
+    cut = luma[: height * SHRINK, : width * SHRINK].astype(np.float32)
+    return cut.reshape(height, SHRINK, width, SHRINK).mean(axis=(1, 3))
 
 
 def luma_of(frame):
@@ -44,8 +64,8 @@ def _centred(picture, region):
 
 
 @functools.cache
-def _clip(avatar="ava"):
-    with av.open(str(ASSETS / f"avatars/{avatar}/idle.mp4")) as clip:
+def _clip():
+    with av.open(str(AVATAR / BUNDLE["clips"]["idle"]["video"])) as clip:
         pictures = [small(frame) for frame in clip.decode(video=0)]
     return np.stack([_centred(p, UPPER) for p in pictures]), np.stack([_centred(p, MOUTH) for p in pictures])
 

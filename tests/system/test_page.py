@@ -2,6 +2,7 @@
 
 import pytest
 
+import mouth
 import sounds
 from server import eventually
 
@@ -14,7 +15,7 @@ def test_the_page_shows_a_face_at_25_pictures_a_second(quiet, open_page):
     before = page.frames_decoded()
     page.tab.wait_for_timeout(3000)
     assert page.frames_decoded() - before == pytest.approx(75, abs=12)
-    assert page.tab.evaluate("document.getElementById('video').videoWidth") == 512
+    assert page.tab.evaluate("document.getElementById('video').videoWidth") == mouth.SIZE[0]
     assert "Ava" in page.tab.title()
     figures = page.tab.inner_text("#figures")
     assert "fps" in figures and "MB" in figures and "kbit/s" in figures

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+import mouth
 import sounds
 from player import Refused, Viewer, activity, gaps, loudness, rate
 from server import eventually
@@ -17,7 +18,7 @@ def test_a_player_sees_25_pictures_a_second_and_no_long_gap(quiet):
     assert rate(pictures) == pytest.approx(25, abs=0.6)
     # Loose, for a machine that tests other things too; benches/measure.py holds the strict figure.
     assert gaps(pictures).max() < 0.2
-    assert pictures[0].size == (512, 512)
+    assert pictures[0].size == mouth.SIZE
 
 
 def test_both_tracks_come_and_the_silence_is_silent(quiet):

@@ -41,7 +41,7 @@ def test_the_file_is_h264_and_opus_of_the_sounds_length(film):
     assert not probe.stderr, probe.stderr
     streams = {s["codec_type"]: s for s in json.loads(probe.stdout)["streams"]}
     video, audio = streams["video"], streams["audio"]
-    assert (video["codec_name"], video["width"], video["height"]) == ("h264", 512, 512)
+    assert (video["codec_name"], video["width"], video["height"]) == ("h264", *mouth.SIZE)
     assert video["r_frame_rate"] == "25/1"
     assert int(video["nb_read_frames"]) == pytest.approx((SPOKEN + SILENT) * 25, abs=3)
     assert audio["codec_name"] == "opus"

@@ -1,0 +1,213 @@
+"""Pairs for the decoder: a reference crop and a target crop of one person, disturbed as the world disturbs them.
+
+A pair is cut from two crops of one set (see crops.py) by one random box, so what a
+careless face track does to the box, both share. Colour, light, sharpness and painted
+marks are changed alike in both; noise and compression only in the reference.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from recipe import decoder_net
+
+HEIGHT, WIDTH = decoder_net.HEIGHT, decoder_net.WIDTH
+HELD_OUT = 25  # Every set whose seed leaves 24 when divided by this is never trained on.
+
+
+@dataclass
+class CropSet:
+    """All crops of one person in one light: pictures [k,h,w,3] BGR, flow [k,h,w,2], known [k,h,w], p [k,7]."""
+
+    name: str
+    seed: int
+    pictures: np.ndarray
+    flow: np.ndarray
+    known: np.ndarray
+    p: np.ndarray
+    mouth: np.ndarray
+    d: float
+
+    @property
+    def held_out(self) -> bool:
+        return self.seed % HELD_OUT == HELD_OUT - 1
+
+
+def load_set(folder: Path) -> CropSet:
+    about = json.loads((folder / "set.json").read_text())
+    pictures = np.stack([cv2.imread(str(folder / f"{name}.png")) for name in about["names"]])
+    with np.load(folder / "flow.npz") as arrays:
+        flow, known = arrays["flow"], arrays["known"]
+    # Inside the mouth nothing has a source; elsewhere gaps are slivers that the chin uncovers, of no concern.
+    middle = (round(about["mouth"][0]), round(about["mouth"][1] + 0.1 * about["d"]))
+    mouth = np.zeros(known.shape[1:], np.uint8)
+    cv2.ellipse(mouth, middle, (round(0.45 * about["d"]), round(0.5 * about["d"])), 0, 0, 360, 255, -1)
+    ignored = (known == 0) & (mouth[None] == 0)
+    return CropSet(str(folder), about.get("seed", 0), pictures, flow, np.where(ignored, 128, known).astype(np.uint8),
+                   np.array(about["p"], np.float32), np.array(about["mouth"]), about["d"])
+
+
+def box(one: CropSet, rng: np.random.Generator | None) -> tuple[np.ndarray, bool]:
+    """The affine map [2,3] from slice pixels to crop pixels, and whether it mirrors; without `rng` the exact one."""
+    scale, angle, shift, mirror = one.d / decoder_net.D, 0.0, np.zeros(2), False
+    if rng is not None:
+        # Most tracks are good, some are a tenth off.
+        misfit = rng.choice([0.25, 1.0])
+        scale *= 1 + misfit * rng.uniform(-0.1, 0.1)
+        angle = misfit * rng.uniform(-0.12, 0.12)
+        shift = misfit * rng.uniform(-0.1, 0.1, 2) * one.d
+        mirror = bool(rng.random() < 0.5)
+    c, s = np.cos(angle) * scale, np.sin(angle) * scale
+    turn = np.array([[c, -s], [s, c]]) @ np.diag([-1.0 if mirror else 1.0, 1.0])
+    # Pixel i of a picture spans i..i+1, its sample stands in the middle: OpenCV counts from the sample.
+    middle = np.array(decoder_net.MOUTH) - 0.5
+    return np.concatenate([turn, (one.mouth - 0.5 + shift - turn @ middle)[:, None]], 1), mirror
+
+
+def cut(picture: np.ndarray, matrix: np.ndarray, how: int = cv2.INTER_LINEAR) -> np.ndarray:
+    return cv2.warpAffine(picture, matrix, (WIDTH, HEIGHT), flags=how | cv2.WARP_INVERSE_MAP,
+                          borderMode=cv2.BORDER_REPLICATE)
+
+
+@dataclass
+class Pair:
+    """One example: slices [h,w,3] float BGR, p [7], flow [h,w,2], known [h,w] (0 no source, 1 source, 0.5 ignore)."""
+
+    reference: np.ndarray
+    target: np.ndarray
+    p: np.ndarray
+    flow: np.ndarray
+    known: np.ndarray
+    from_neutral: bool
+
+
+def exact_pair(one: CropSet, reference: int, target: int) -> Pair:
+    """A pair as it is, for evaluation."""
+    matrix, _ = box(one, None)
+    return _pair(one, reference, target, matrix)
+
+
+def _pair(one: CropSet, reference: int, target: int, matrix: np.ndarray) -> Pair:
+    a, b = (cut(one.pictures[i], matrix).astype(np.float32) / 255 for i in (reference, target))
+    flow = cut(one.flow[target].astype(np.float32), matrix) @ np.linalg.inv(matrix[:, :2]).T.astype(np.float32)
+    known = cut(one.known[target], matrix, cv2.INTER_NEAREST).astype(np.float32) / 255
+    return Pair(a, b, one.p[target].copy(), flow, known, reference == 0)
+
+
+def random_pair(one: CropSet, rng: np.random.Generator) -> Pair:
+    """A disturbed pair: seven in ten from the neutral crop, the others from a talking one."""
+    count = len(one.pictures)
+    reference = 0 if rng.random() < 0.7 else int(rng.integers(count))
+    target = int(rng.integers(count)) if rng.random() < 0.04 else int(rng.integers(1, count))
+    matrix, _ = box(one, rng)
+    pair = _pair(one, reference, target, matrix)
+    if rng.random() < 0.5:
+        _mark(pair, one, reference, target, matrix, rng)
+    _develop(pair, rng)
+    _soften(pair, rng)
+    _spoil(pair, rng)
+    pair.p = np.clip(pair.p + rng.normal(0, 0.012, 7), 0, 1).astype(np.float32)
+    return pair
+
+
+def _mark(pair: Pair, one: CropSet, reference: int, target: int, matrix: np.ndarray, rng: np.random.Generator) -> None:
+    """Paints a random pattern (stubble, spots, folds, make-up) that moves with the skin."""
+    h, w = one.known.shape[1:]
+    kind = rng.integers(4)
+    if kind == 0:  # Speckle like stubble.
+        grain = cv2.resize(rng.normal(0, 1, (h * 2 // 3, w * 2 // 3)).astype(np.float32), (w, h))
+        pattern = np.minimum(0, grain) * rng.uniform(0.05, 0.4)
+    elif kind == 1:  # Patches.
+        cells = rng.integers(4, 40)
+        pattern = cv2.resize(rng.normal(0, 1, (cells, cells)).astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
+        pattern *= rng.uniform(0.03, 0.2)
+    elif kind == 2:  # Strokes.
+        pattern = np.zeros((h, w), np.float32)
+        for _ in range(rng.integers(3, 30)):
+            a = rng.uniform(0, [w, h])
+            b = a + rng.normal(0, 20, 2)
+            cv2.line(pattern, tuple(int(x) for x in a), tuple(int(x) for x in b), float(rng.normal(0, 0.3)),
+                     int(rng.integers(1, 3)), cv2.LINE_AA)
+        pattern = cv2.GaussianBlur(pattern, (0, 0), rng.uniform(0.5, 2.0))
+    else:  # Spots.
+        pattern = np.zeros((h, w), np.float32)
+        for _ in range(rng.integers(3, 40)):
+            cv2.circle(pattern, tuple(int(x) for x in rng.uniform(0, [w, h])), int(rng.integers(1, 5)),
+                       float(rng.normal(0, 0.25)), -1, cv2.LINE_AA)
+        pattern = cv2.GaussianBlur(pattern, (0, 0), rng.uniform(0.5, 1.5))
+    tint = rng.uniform(0.6, 1.0, 3).astype(np.float32)
+    x, y = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
+    for picture, index in ((pair.reference, reference), (pair.target, target)):
+        flow = one.flow[index].astype(np.float32)
+        there = cv2.remap(pattern, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        there *= one.known[index] > 0
+        picture *= 1 + cut(there, matrix)[..., None] * tint
+
+
+def _develop(pair: Pair, rng: np.random.Generator) -> None:
+    """Exposure, colour, contrast and a light from one side, alike in both."""
+    gamma, gain = np.exp(rng.normal(0, 0.2)), np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.08, 3))
+    grey_share, contrast = 1 - np.exp(rng.normal(0, 0.2)), np.exp(rng.normal(0, 0.15))
+    side, strength = rng.uniform(0, 2 * np.pi), rng.choice([0.0, rng.uniform(0, 0.6)])
+    y, x = np.mgrid[-1:1:HEIGHT * 1j, -1:1:WIDTH * 1j]
+    light = np.exp(strength * (x * np.cos(side) + y * np.sin(side)))[..., None]
+    middle = pair.reference.mean()
+    for name in ("reference", "target"):
+        picture = np.clip(getattr(pair, name), 0, 1) ** gamma * gain * light
+        grey = picture.mean(-1, keepdims=True)
+        picture = picture + (grey - picture) * grey_share
+        setattr(pair, name, np.clip((picture - middle) * contrast + middle, 0, 1).astype(np.float32))
+
+
+def _soften(pair: Pair, rng: np.random.Generator) -> None:
+    """Blur, fewer pixels or sharpening, alike in both."""
+    kind = rng.random()
+    if kind < 0.25:
+        sigma = rng.uniform(0.3, 1.3)
+        change = lambda x: cv2.GaussianBlur(x, (0, 0), sigma)  # noqa: E731
+    elif kind < 0.45:
+        share = rng.uniform(0.45, 0.95)
+        size = (round(WIDTH * share), round(HEIGHT * share))
+        change = lambda x: cv2.resize(cv2.resize(x, size, interpolation=cv2.INTER_AREA), (WIDTH, HEIGHT),  # noqa: E731
+                                      interpolation=cv2.INTER_CUBIC)
+    elif kind < 0.7:
+        amount = rng.uniform(0.2, 1.2)
+        change = lambda x: x + amount * (x - cv2.GaussianBlur(x, (0, 0), 1.2))  # noqa: E731
+    else:
+        return
+    pair.reference, pair.target = np.clip(change(pair.reference), 0, 1), np.clip(change(pair.target), 0, 1)
+
+
+def _spoil(pair: Pair, rng: np.random.Generator) -> None:
+    """Noise and compression, in the reference only: a target that has them would teach the decoder to make them."""
+    if rng.random() < 0.4:
+        noise = rng.normal(0, rng.uniform(0.003, 0.03), pair.reference.shape).astype(np.float32)
+        if rng.random() < 0.5:
+            noise = cv2.GaussianBlur(noise, (0, 0), 0.8) * 2
+        pair.reference = np.clip(pair.reference + noise, 0, 1)
+    if rng.random() < 0.4:
+        quality = int(rng.integers(35, 95))
+        _, code = cv2.imencode(".jpg", (pair.reference * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
+        pair.reference = cv2.imdecode(code, cv2.IMREAD_COLOR).astype(np.float32) / 255
+
+
+class Crops:
+    """All sets under some folders; `scan` picks up what was rendered since."""
+
+    def __init__(self, folders: list[Path]):
+        self.folders, self.sets = folders, {}
+
+    def scan(self) -> None:
+        for folder in self.folders:
+            for one in sorted(folder.glob("*/set.json")):
+                if one.parent not in self.sets and not one.parent.name.endswith(".part"):
+                    self.sets[one.parent] = load_set(one.parent)
+
+    def training(self) -> list[CropSet]:
+        return [one for one in self.sets.values() if not one.held_out]
+
+    def held_out(self) -> list[CropSet]:
+        return [one for one in self.sets.values() if one.held_out]

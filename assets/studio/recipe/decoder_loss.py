@@ -1,0 +1,82 @@
+"""What the decoder is taught by: the picture, the motion, and where there is nothing to move."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from recipe import decoder_data
+from recipe.decoder_data import CropSet, Pair
+from recipe.decoder_net import HEIGHT, MOUTH, MOVED, PAINTED, WIDTH, Decoder
+
+
+@dataclass
+class Batch:
+    """Pairs as tensors [n,c,h,w]; `neutral` [n] is 1 where the flow belongs to the reference."""
+
+    reference: Tensor
+    target: Tensor
+    p: Tensor
+    flow: Tensor
+    known: Tensor
+    neutral: Tensor
+
+    @staticmethod
+    def of(pairs: list[Pair], device: str = "cpu") -> "Batch":
+        def stack(name: str) -> Tensor:
+            x = torch.from_numpy(np.stack([getattr(pair, name) for pair in pairs])).float()
+            return x.permute(0, 3, 1, 2).contiguous().to(device)
+        return Batch(stack("reference"), stack("target"), torch.tensor(np.stack([x.p for x in pairs]), device=device),
+                     stack("flow"), torch.tensor(np.stack([x.known for x in pairs]), device=device)[:, None],
+                     torch.tensor([float(x.from_neutral) for x in pairs], device=device))
+
+
+class Loss(nn.Module):
+    """Weights were set so that at the end the picture makes four fifths of the loss."""
+
+    def __init__(self):
+        super().__init__()
+        y, x = torch.meshgrid(torch.arange(HEIGHT) + 0.5, torch.arange(WIDTH) + 0.5, indexing="ij")
+        near = torch.exp(-0.5 * (((x - MOUTH[0]) / 30) ** 2 + ((y - MOUTH[1] - 6) / 30) ** 2))
+        self.register_buffer("near", near[None, None])
+
+    def forward(self, net: Decoder, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        flow, shade, paint, mask = net.parts(batch.reference, batch.p)
+        out = net.compose(batch.reference, flow, shade, paint, mask)
+        hidden = (batch.known < 0.25).float()
+        # Lips' edges and teeth are what people look at.
+        weight = 1 + 5 * self.near + 4 * F.max_pool2d(hidden, 7, 1, 3)
+        error = out - batch.target
+        picture = (error.abs() * weight).mean()
+        edges = sum((torch.diff(error, dim=d).abs() * weight.narrow(d, 1, weight.shape[d] - 1)).mean() for d in (2, 3))
+        neutral = batch.neutral.view(-1, 1, 1, 1)
+        known = MOVED.of((batch.known > 0.75).float()) * neutral * (0.15 + MOVED.of(self.near))
+        motion = ((flow - MOVED.of(batch.flow)).abs() * known).mean()
+        # Neighbouring flows differ only at the lips, under the mask.
+        steps = sum((torch.diff(flow, dim=d) - torch.diff(MOVED.of(batch.flow), dim=d)).abs()
+                    .mul(known.narrow(d, 1, known.shape[d] - 1)).mean() for d in (2, 3))
+        truth = PAINTED.of(hidden)
+        cover = (F.binary_cross_entropy(mask.clamp(1e-4, 1 - 1e-4), truth, reduction="none")
+                 * neutral * (PAINTED.of(batch.known) != 128 / 255)).mean()
+        loss = picture + 1.2 * edges + 0.05 * motion + 0.1 * steps + 0.03 * cover
+        loss = loss + 0.02 * shade.abs().mean()
+        parts = dict(picture=picture, edges=edges, motion=motion, cover=cover)
+        return loss, {name: part.item() for name, part in parts.items()}
+
+
+@torch.no_grad()
+def psnr(net: Decoder, sets: list[CropSet]) -> tuple[float, float]:
+    """Mean PSNR (dB) of the slices of all talking crops of `sets` from their neutral crop; and of that crop itself."""
+    net.eval()
+    scores, still = [], []
+    for one in sets:
+        batch = Batch.of([decoder_data.exact_pair(one, 0, i) for i in range(1, len(one.pictures))],
+                         next(net.parameters()).device)
+        out = net(batch.reference, batch.p)
+        for x, into in ((out, scores), (batch.reference, still)):
+            into += (-10 * torch.log10(((x - batch.target) ** 2).mean((1, 2, 3)))).tolist()
+    return float(np.mean(scores)), float(np.mean(still))
+
+

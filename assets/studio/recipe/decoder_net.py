@@ -1,0 +1,149 @@
+"""The decoder: a slice of a face and seven mouth parameters -> the slice with that mouth.
+
+It moves the person's own lips, beard and chin by a predicted flow, and paints only
+what the picture does not show: teeth, tongue and the dark between. What it paints is
+confined to a window about the mouth; what it moves, to a wider one. Outside of both the slice stays as it was.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+HEIGHT, WIDTH = 168, 152  # The slice of the model's 256 x 256 box: rows 88.., columns 52..
+MOUTH = (76.0, 62.8)  # x, y of the mouth's middle in the slice.
+D = 87.37  # Pixels from the eyes' middle to the mouth's.
+FLOW_SCALE = 8.0  # Pixels that one unit of the flow heads means.
+BORDER = 14  # Pixels at a window's border over which its effect fades to nothing.
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of the slice, in its pixels; multiples of 4, so that all scales agree."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def of(self, x: Tensor, scale: int = 1) -> Tensor:
+        """This part of a picture [n,c,h,w] that is `scale` times smaller than the slice."""
+        return x[:, :, self.top // scale:(self.top + self.height) // scale,
+                 self.left // scale:(self.left + self.width) // scale]
+
+    def within(self, x: Tensor, height: int, width: int, top: int = 0, left: int = 0) -> Tensor:
+        """Zeros around `x`, so that it lies in a height x width picture that starts at `top`, `left`."""
+        above, before = self.top - top, self.left - left
+        return F.pad(x, (before, width - before - self.width, above, height - above - self.height))
+
+
+MOVED = Window(16, 12, 144, 128)  # Cheeks, chin, and the throat under an open jaw.
+PAINTED = Window(28, 32, 88, 88)  # What lips can open.
+
+
+def block(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
+    """Convolution and batch normalisation; the caller adds what comes before the ReLU."""
+    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, bias=False),
+                         nn.BatchNorm2d(outputs))
+
+
+class Film(nn.Module):
+    """Scales and shifts each channel by the mouth's embedding."""
+
+    def __init__(self, embedding: int, channels: int):
+        super().__init__()
+        self.linear = nn.Linear(embedding, 2 * channels)
+        nn.init.normal_(self.linear.weight, std=0.05)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        scale, shift = self.linear(z)[:, :, None, None].chunk(2, 1)
+        return x * (1 + scale) + shift
+
+
+class Residual(nn.Module):
+    """Two convolutions, the first conditioned, added to their input."""
+
+    def __init__(self, embedding: int, channels: int):
+        super().__init__()
+        self.first, self.second = block(channels, channels), block(channels, channels)
+        self.film = Film(embedding, channels)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        return F.relu(x + self.second(F.relu(self.film(self.first(x), z))))
+
+
+def fade(height: int, width: int, border: float) -> Tensor:
+    """[1,1,h,w]: 0 at the border, 1 inside, smooth between."""
+    def ramp(n: int) -> Tensor:
+        x = torch.arange(n) + 0.5
+        t = (torch.minimum(x, n - x) / border).clamp(0, 1)
+        return t * t * (3 - 2 * t)
+    return (ramp(height)[:, None] * ramp(width)[None])[None, None]
+
+
+class Decoder(nn.Module):
+    """forward(slice [n,3,168,152] BGR 0..1, p [n,7]) -> the edited slice."""
+
+    def __init__(self, c2: int = 16, c4: int = 32, c8: int = 48, embedding: int = 64):
+        super().__init__()
+        self.mouth = nn.Sequential(nn.Linear(7, 64), nn.ReLU(), nn.Linear(64, embedding), nn.ReLU())
+        self.stem = block(3, c2, 2, 4)
+        self.down4 = block(c2, c4, 2)
+        self.down8 = block(c4, c8, 2)
+        self.place = nn.Parameter(torch.zeros(1, c8, HEIGHT // 8, WIDTH // 8))
+        self.deep = nn.ModuleList([Residual(embedding, c8) for _ in range(2)])
+        self.film8 = Film(embedding, c8)
+        self.narrow4 = nn.Conv2d(c8, c4, 1)
+        self.merge4 = block(2 * c4, c4)
+        self.film4 = Film(embedding, c4)
+        self.refine4 = block(c4, c4)
+        self.coarse = nn.Conv2d(c4, 5, 3, 1, 1)  # Flow, shade.
+        self.narrow2 = nn.Conv2d(c4, c2, 1)
+        self.merge2 = block(2 * c2, 24)
+        self.film2 = Film(embedding, 24)
+        self.fine = nn.Conv2d(24, 24, 3, 1, 1)  # By pixel shuffle: paint, mask, flow.
+        for head in (self.coarse, self.fine):
+            nn.init.normal_(head.weight, std=1e-3)
+            nn.init.zeros_(head.bias)
+        y, x = torch.meshgrid(torch.arange(MOVED.height) + 0.5, torch.arange(MOVED.width) + 0.5, indexing="ij")
+        size = torch.tensor([MOVED.width, MOVED.height])
+        self.register_buffer("grid", torch.stack([x, y], -1)[None] / size * 2 - 1, persistent=False)
+        self.register_buffer("unit", (2 / size).view(1, 2, 1, 1), persistent=False)
+        self.register_buffer("moved", fade(MOVED.height, MOVED.width, BORDER), persistent=False)
+        self.register_buffer("painted", fade(PAINTED.height, PAINTED.width, BORDER), persistent=False)
+
+    def parts(self, picture: Tensor, p: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Flow [n,2,..] in pixels and shade [n,3,..] of MOVED, paint [n,3,..] and mask [n,1,..] of PAINTED."""
+        z = self.mouth(p)
+        x2 = F.relu(self.stem(picture - 0.5))
+        x4 = F.relu(self.down4(x2))
+        x8 = F.relu(self.film8(self.down8(x4) + self.place, z))
+        for layer in self.deep:
+            x8 = layer(x8, z)
+        y4 = MOVED.of(F.interpolate(self.narrow4(x8), scale_factor=2.0, mode="nearest"), 4)
+        y4 = F.relu(self.film4(self.merge4(torch.cat([y4, MOVED.of(x4, 4)], 1)), z))
+        y4 = F.relu(y4 + self.refine4(y4))
+        coarse = F.interpolate(self.coarse(y4), scale_factor=4.0, mode="bilinear", align_corners=False)
+        inner = Window(PAINTED.top - MOVED.top, PAINTED.left - MOVED.left, PAINTED.height, PAINTED.width)
+        y2 = F.interpolate(self.narrow2(inner.of(y4, 4)), scale_factor=2.0, mode="nearest")
+        y2 = F.relu(self.film2(self.merge2(torch.cat([y2, PAINTED.of(x2, 2)], 1)), z))
+        fine = F.pixel_shuffle(self.fine(y2), 2)
+        sharp = inner.within(fine[:, 4:6] * self.painted, MOVED.height, MOVED.width)
+        flow = (coarse[:, :2] + sharp) * (self.moved * FLOW_SCALE)
+        mask = torch.sigmoid(fine[:, 3:4] * 8 - 4) * self.painted
+        return flow, coarse[:, 2:5] * self.moved, fine[:, :3] + 0.5, mask
+
+    def compose(self, picture: Tensor, flow: Tensor, shade: Tensor, paint: Tensor, mask: Tensor) -> Tensor:
+        """Puts the parts together."""
+        before = MOVED.of(picture)
+        grid = self.grid + (flow * self.unit).permute(0, 2, 3, 1)
+        # Border padding: what a flow fetches from outside the window is not there.
+        moved = F.grid_sample(before, grid, "bilinear", "border", align_corners=False) + shade
+        inner = Window(PAINTED.top - MOVED.top, PAINTED.left - MOVED.left, PAINTED.height, PAINTED.width)
+        painted = inner.within(mask * (paint - inner.of(moved)), MOVED.height, MOVED.width)
+        return picture + MOVED.within(moved + painted - before, HEIGHT, WIDTH)
+
+    def forward(self, picture: Tensor, p: Tensor) -> Tensor:
+        return self.compose(picture, *self.parts(picture, p)).clamp(0, 1)

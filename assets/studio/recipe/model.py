@@ -1,0 +1,67 @@
+"""The product's network: the ear and the decoder as one graph with the Wav2Lip contract.
+
+mel [n, 1, 80, 16] and face [n, 6, 256, 256] to out [n, 3, 256, 256]; see `geometry.py` for what lies where.
+"""
+
+import pathlib
+import tempfile
+
+import onnx
+import torch
+from torch import nn
+
+from recipe.audio_net import AudioNet
+from recipe.decoder_net import Decoder
+from recipe.geometry import COLUMNS, ROWS, SIDE
+from recipe.labels import COUNT
+
+OPSET = 17
+# The tensor between the ear and the decoder, by which `evaluate` looks at each alone.
+BETWEEN = "mouth"
+
+
+class Painter(nn.Module):
+    """Face [n, 6, 256, 256] and mouth parameters [n, 7] to the picture [n, 3, 256, 256]: the slice edited, the rest as
+    the reference has it, to the last bit."""
+
+    def __init__(self, decoder: Decoder):
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, face: torch.Tensor, mouth: torch.Tensor) -> torch.Tensor:
+        reference = face[:, 3:6]
+        (top, bottom), (left, right) = ROWS, COLUMNS
+        band = reference[:, :, top:bottom]
+        edited = self.decoder(band[..., left:right], mouth).clamp(0, 1)
+        parts = [reference[:, :, :top], torch.cat([band[..., :left], edited, band[..., right:]], 3)]
+        if bottom < SIDE:
+            parts.append(reference[:, :, bottom:])
+        return torch.cat(parts, 2)
+
+
+def export(ear: AudioNet, decoder: Decoder, path: pathlib.Path) -> None:
+    """Writes both as one ONNX file, checked, whose inputs are `mel` and `face` and whose output is `out`."""
+    with tempfile.TemporaryDirectory() as folder:
+        halves = [pathlib.Path(folder) / name for name in ("ear.onnx", "painter.onnx")]
+        _export_half(ear, (torch.rand(2, 1, 80, 16),), halves[0], ["mel"], [BETWEEN])
+        inputs = (torch.rand(2, 6, SIDE, SIDE), torch.rand(2, COUNT))
+        _export_half(Painter(decoder), inputs, halves[1], ["face", BETWEEN], ["out"])
+        first, second = (onnx.load(half) for half in halves)
+    # Names of the halves' own tensors may be the same: a prefix tells them apart.
+    whole = onnx.compose.merge_models(
+        onnx.compose.add_prefix(first, "ear/", rename_inputs=False, rename_outputs=False),
+        onnx.compose.add_prefix(second, "painter/", rename_inputs=False, rename_outputs=False),
+        io_map=[(BETWEEN, BETWEEN)],
+    )
+    whole.producer_name, whole.producer_version, whole.doc_string = "mouthpiece-studio", "", ""
+    onnx.checker.check_model(whole)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(whole, path)
+
+
+def _export_half(net: nn.Module, inputs: tuple, path: pathlib.Path, names: list[str], outputs: list[str]) -> None:
+    axes = {name: {0: "n"} for name in (*names, *outputs)}
+    net.eval()
+    torch.onnx.export(
+        net, inputs, path, input_names=names, output_names=outputs, dynamic_axes=axes, opset_version=OPSET, dynamo=False
+    )
