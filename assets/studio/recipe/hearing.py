@@ -117,19 +117,33 @@ class Heard:
 class OpeningFigures:
     """Correlations over all frames, the mean of the utterances, the worst of them; then size, delay and unrest."""
 
-    all: float
-    mean: float
-    worst: float
+    opening: float
+    opening_mean: float
+    opening_worst: float
     amplitude: float
     offset_ms: float
     flicker: float
-    each: list[float]
+    utterances: list[float]
 
     def __str__(self) -> str:
         return (
-            f"opening {self.all:.3f} (mean {self.mean:.3f}, worst {self.worst:.3f})  amplitude {self.amplitude:.2f}  "
-            f"offset {self.offset_ms:+.0f} ms  flicker {self.flicker:.2f}"
+            f"opening {self.opening:.3f} (mean {self.opening_mean:.3f}, worst {self.opening_worst:.3f})  "
+            f"amplitude {self.amplitude:.2f}  offset {self.offset_ms:+.0f} ms  flicker {self.flicker:.2f}"
         )
+
+
+@dataclass
+class Figures(OpeningFigures):
+    """A voice's row of the table: the opening, each parameter's correlation, moments found and how many there are."""
+
+    parameters: dict[str, float]
+    closures: tuple[int, int]
+    lip_to_teeth: tuple[int, int]
+
+    def __str__(self) -> str:
+        each = " ".join(f"{name} {value:.2f}" for name, value in self.parameters.items())
+        shares = f"p,b,m {_share(self.closures)}  f,v {_share(self.lip_to_teeth)}"
+        return f"{super().__str__()}  {shares}  {each}"
 
 
 def opening_figures(openings: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> OpeningFigures:
@@ -141,28 +155,14 @@ def opening_figures(openings: Sequence[np.ndarray], truths: Sequence[np.ndarray]
     each = [correlation(opening, truth) for opening, truth in zip(openings, should)]
     all_said, all_should = np.concatenate(openings), np.concatenate(should)
     return OpeningFigures(
-        all=correlation(all_said, all_should),
-        mean=float(np.mean(each)),
-        worst=float(np.min(each)),
+        opening=correlation(all_said, all_should),
+        opening_mean=float(np.mean(each)),
+        opening_worst=float(np.min(each)),
         amplitude=float(all_said.std() / max(all_should.std(), 1e-9)),
         offset_ms=lag(openings, truths),
         flicker=flicker(openings, truths),
-        each=each,
+        utterances=each,
     )
-
-
-@dataclass
-class Figures:
-    """A voice's row of the table: the opening, each parameter's correlation, moments found and how many there are."""
-
-    opening: OpeningFigures
-    parameters: dict[str, float]
-    closures: tuple[int, int]
-    lip_to_teeth: tuple[int, int]
-
-    def __str__(self) -> str:
-        each = " ".join(f"{name} {value:.2f}" for name, value in self.parameters.items())
-        return f"{self.opening}  p,b,m {_share(self.closures)}  f,v {_share(self.lip_to_teeth)}  {each}"
 
 
 def _share(pair: tuple[int, int]) -> str:
@@ -175,7 +175,7 @@ def figures(heard: Sequence[Heard]) -> Figures:
     should = np.concatenate([at_frames(one.truth, len(one.parameters)) for one in heard])
     openings = [labels.opening(one.parameters) for one in heard]
     return Figures(
-        opening=opening_figures(openings, [labels.opening(one.truth) for one in heard]),
+        **vars(opening_figures(openings, [labels.opening(one.truth) for one in heard])),
         parameters={name: correlation(said[:, k], should[:, k]) for k, name in enumerate(labels.PARAMETERS)},
         closures=_found(heard, "p", "press", CLOSED),
         lip_to_teeth=_found(heard, "f", "ftuck", TUCKED),
