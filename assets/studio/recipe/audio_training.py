@@ -29,7 +29,7 @@ class Plan:
     minutes: float
     rate: float = 3e-3
     crops: int = 24
-    fresh: int = 6
+    fresh: int = 4
     warm_up: int = 100
 
 

@@ -6,7 +6,7 @@ measured in pictures. Frame n is the moment n / 25.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,8 +18,9 @@ from recipe.mel import FLOOR, RATE, STEPS_A_SECOND, mel
 FPS = 25
 # A closure counts as found when the lips meet this near to its middle, in seconds...
 NEAR = 0.060
-# ...and this much of the parameter's range is reached.
+# ...and this much of press, or of ftuck, is reached.
 CLOSED = 0.5
+TUCKED = 0.4
 # A mouth is at rest when it is open by less than this.
 REST = 0.06
 # The offset is looked for within this, in seconds.
@@ -69,7 +70,7 @@ def lag(openings: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> float:
     return float((lags[best] + (left - right) / (2 * (left - 2 * middle + right)) / labels.RATE) * 1000)
 
 
-def hits(track: np.ndarray, segments: Sequence[Segment], viseme: str, level: float = CLOSED) -> tuple[int, int]:
+def hits(track: np.ndarray, segments: Sequence[Segment], viseme: str, level: float) -> tuple[int, int]:
     """How many of the viseme's moments the track [frames] marks by reaching `level` nearby, and how many there are.
 
     Frames are 40 ms apart, so the track is taken as linear between them. Moments that touch are one.
@@ -113,27 +114,55 @@ class Heard:
 
 
 @dataclass
-class Figures:
-    """A voice's row of the table. Correlations of opening: over all, mean of utterances, worst of them."""
+class OpeningFigures:
+    """Correlations over all frames, the mean of the utterances, the worst of them; then size, delay and unrest."""
 
     opening: float
     opening_mean: float
     opening_worst: float
-    parameters: dict[str, float]
-    closures: tuple[int, int]
-    lip_to_teeth: tuple[int, int]
     amplitude: float
     offset_ms: float
     flicker: float
-    utterances: list[float] = field(default_factory=list)
+    utterances: list[float]
 
     def __str__(self) -> str:
         return (
             f"opening {self.opening:.3f} (mean {self.opening_mean:.3f}, worst {self.opening_worst:.3f})  "
-            f"jaw {self.parameters['jaw']:.3f}  p,b,m {_share(self.closures)}  f,v {_share(self.lip_to_teeth)}  "
-            f"amplitude {self.amplitude:.2f}  offset {self.offset_ms:+.0f} ms  flicker {self.flicker:.2f}  "
-            + " ".join(f"{name} {value:.2f}" for name, value in self.parameters.items() if name != "jaw")
+            f"amplitude {self.amplitude:.2f}  offset {self.offset_ms:+.0f} ms  flicker {self.flicker:.2f}"
         )
+
+
+@dataclass
+class Figures(OpeningFigures):
+    """A voice's row of the table: the opening, each parameter's correlation, moments found and how many there are."""
+
+    parameters: dict[str, float]
+    closures: tuple[int, int]
+    lip_to_teeth: tuple[int, int]
+
+    def __str__(self) -> str:
+        each = " ".join(f"{name} {value:.2f}" for name, value in self.parameters.items())
+        shares = f"p,b,m {_share(self.closures)}  f,v {_share(self.lip_to_teeth)}"
+        return f"{super().__str__()}  {shares}  {each}"
+
+
+def opening_figures(openings: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> OpeningFigures:
+    """Openings [frames] an utterance, the ear's or measured in pictures, against the truth's [steps].
+
+    Amplitude and flicker take both in the same units.
+    """
+    should = [at_frames(truth, len(opening)) for opening, truth in zip(openings, truths)]
+    each = [correlation(opening, truth) for opening, truth in zip(openings, should)]
+    all_said, all_should = np.concatenate(openings), np.concatenate(should)
+    return OpeningFigures(
+        opening=correlation(all_said, all_should),
+        opening_mean=float(np.mean(each)),
+        opening_worst=float(np.min(each)),
+        amplitude=float(all_said.std() / max(all_should.std(), 1e-9)),
+        offset_ms=lag(openings, truths),
+        flicker=flicker(openings, truths),
+        utterances=each,
+    )
 
 
 def _share(pair: tuple[int, int]) -> str:
@@ -142,26 +171,21 @@ def _share(pair: tuple[int, int]) -> str:
 
 def figures(heard: Sequence[Heard]) -> Figures:
     """The figures of one voice."""
-    truths = [at_frames(one.truth, len(one.parameters)) for one in heard]
-    said, should = np.concatenate([one.parameters for one in heard]), np.concatenate(truths)
+    said = np.concatenate([one.parameters for one in heard])
+    should = np.concatenate([at_frames(one.truth, len(one.parameters)) for one in heard])
     openings = [labels.opening(one.parameters) for one in heard]
-    fine = [labels.opening(one.truth) for one in heard]
-    each = [correlation(o, labels.opening(t)) for o, t in zip(openings, truths)]
-    press, ftuck = labels.PARAMETERS.index("press"), labels.PARAMETERS.index("ftuck")
-    closed = np.sum([hits(one.parameters[:, press], one.segments, "p") for one in heard], axis=0)
-    tucked = np.sum([hits(one.parameters[:, ftuck], one.segments, "f", 0.4) for one in heard], axis=0)
     return Figures(
-        opening=correlation(labels.opening(said), labels.opening(should)),
-        opening_mean=float(np.mean(each)),
-        opening_worst=float(np.min(each)),
+        **vars(opening_figures(openings, [labels.opening(one.truth) for one in heard])),
         parameters={name: correlation(said[:, k], should[:, k]) for k, name in enumerate(labels.PARAMETERS)},
-        closures=(int(closed[0]), int(closed[1])),
-        lip_to_teeth=(int(tucked[0]), int(tucked[1])),
-        amplitude=float(labels.opening(said).std() / labels.opening(should).std()),
-        offset_ms=lag(openings, fine),
-        flicker=flicker(openings, fine),
-        utterances=each,
+        closures=_found(heard, "p", "press", CLOSED),
+        lip_to_teeth=_found(heard, "f", "ftuck", TUCKED),
     )
+
+
+def _found(heard: Sequence[Heard], viseme: str, parameter: str, level: float) -> tuple[int, int]:
+    column = labels.PARAMETERS.index(parameter)
+    pairs = [hits(one.parameters[:, column], one.segments, viseme, level) for one in heard]
+    return sum(found for found, _ in pairs), sum(count for _, count in pairs)
 
 
 def hear(wave: np.ndarray, segments: list[Segment], predict: Predictor) -> Heard:

@@ -120,3 +120,14 @@ def any_noise(draw: np.random.Generator, seconds: float) -> np.ndarray:
     sound = KINDS[draw.integers(len(KINDS))](draw, int(seconds * RATE))
     sound = np.nan_to_num(sound)
     return (sound / (sound.std() + 1e-9)).astype(np.float32)
+
+
+def steady(seed: int = 99, level: float = -30.0, seconds: float = 8.0, each: int = 3) -> dict[str, list[np.ndarray]]:
+    """Sounds to measure rest with: some of every kind at `level` dB of full scale (RMS), and silence."""
+    draw = np.random.default_rng(seed)
+    gain = 10 ** (level / 20)
+    found = {"silence": [np.zeros(int(seconds * RATE), np.float32)]}
+    for kind in dict.fromkeys(KINDS):
+        sounds = (kind(draw, int(seconds * RATE)) for _ in range(each))
+        found[kind.__name__] = [(gain * sound / sound.std()).astype(np.float32) for sound in sounds]
+    return found

@@ -105,7 +105,7 @@ def _festival(voice: Voice, draw: random.Random) -> Iterator[Utterance]:
     texts = Texts(draw)
     while True:
         said = [
-            texts.invented(voice.language != "en") if draw.random() < 0.4 else texts.in_language(voice.language)
+            _invented(texts, voice.language) if draw.random() < 0.4 else texts.in_language(voice.language)
             for _ in range(_BATCH)
         ]
         stretches = [draw.uniform(0.75, 1.3) for _ in said]
@@ -115,6 +115,10 @@ def _festival(voice: Voice, draw: random.Random) -> Iterator[Utterance]:
             raise RuntimeError(f"festival says nothing as {voice.name}: is the voice installed?")
         for text, (wave, rate, segments) in zip(said, batch):
             yield text, _at_16k(wave, rate), segments
+
+
+def _invented(texts: Texts, language: str) -> str:
+    return texts.invented_in_devanagari() if language in ("hi", "mr") else texts.invented(language != "en")
 
 
 _ENGINES: dict[str, Callable[[Voice, random.Random], Iterator[Utterance]]] = {

@@ -13,6 +13,7 @@ _CODAS = ["", "", "", "n", "s", "m", "p", "l", "t", "f", "b"]
 _PLAIN_ONSETS = "p b m f v p b m v t d n l s k r h j".split()
 _PLAIN_NUCLEI = "a e i o u".split()
 _PLAIN_CODAS = ["", "", "", "", "n", "s", "m", "p", "l", "t"]
+_DEVANAGARI = dict(zip("pbmfvtdnlskrhjaeiou", "पबमफवतदनलसकरहजाेीोू"))
 
 
 def _lines(name: str) -> list[str]:
@@ -48,6 +49,10 @@ class Texts:
     def invented(self, plain: bool = False) -> str:
         """Words that don't exist; `plain` ones hold to letters that most languages say as written."""
         return " ".join(self._word(plain) for _ in range(self._draw.randint(3, 8))) + self._draw.choice(".?!.")
+
+    def invented_in_devanagari(self) -> str:
+        """The same for Hindi and Marathi voices, which stumble over Latin letters."""
+        return "".join(_DEVANAGARI.get(letter, letter) for letter in self.invented(plain=True))
 
     def _word(self, plain: bool) -> str:
         onsets, nuclei, codas = (_PLAIN_ONSETS, _PLAIN_NUCLEI, _PLAIN_CODAS) if plain else (_ONSETS, _NUCLEI, _CODAS)

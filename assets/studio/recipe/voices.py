@@ -12,6 +12,7 @@ from recipe.mel import BANK, N_FFT, RATE, WINDOW
 
 _BINS = N_FFT // 2 + 1
 _HERTZ = np.linspace(0, RATE / 2, _BINS)
+_BANK = np.ascontiguousarray(BANK.T)
 # Cepstral coefficients under this one are the envelope: a bend in 350 Hz or more.
 _LIFTER = 24
 
@@ -27,7 +28,7 @@ def magnitudes(wave: np.ndarray, hop: float) -> np.ndarray:
 
 def to_mel(spectra: np.ndarray) -> np.ndarray:
     """[steps, 401] -> [steps, 80] in -4..4."""
-    level = 20 * np.log10(np.maximum(1e-5, spectra @ BANK.T)) - 20
+    level = 20 * np.log10(np.maximum(1e-5, spectra @ _BANK)) - 20
     return np.clip(8 * (level + 100) / 100 - 4, -4, 4).astype(np.float32)
 
 
@@ -48,17 +49,19 @@ def another_throat(spectra: np.ndarray, draw: np.random.Generator) -> np.ndarray
     envelope = (cepstrum @ _COSINES).astype(np.float32)
     rest = logs - envelope
     steps = len(spectra)
-    # From a child to a bass; the low end moves less than the high one in some people.
-    throat = np.exp(draw.uniform(-0.22, 0.24))
-    envelope = _stretched(envelope, throat)
+    # From a child to a bass. Long throats have low voices: without that, nobody could tell
+    # a small person's m from a large one's n.
+    throat = draw.uniform(-0.17, 0.22)
+    envelope = _stretched(envelope, np.exp(throat))
     # Formants stand out more in some voices, and less in breathy ones.
     if draw.random() < 0.4:
         flat = cepstrum[:, :5] @ _COSINES[:5]
         envelope = flat + draw.uniform(0.75, 1.3) * (envelope - flat)
-    if draw.random() < 0.85:
+    if draw.random() < 0.9:
+        pitch = 2.6 * throat + draw.normal(0, 0.15)
         tune = np.cumsum(draw.standard_normal(steps // 8 + 2)) * draw.uniform(0, 0.05)
         tune = np.interp(np.arange(steps) / 8, np.arange(len(tune)), tune - tune.mean())
-        rest = _stretched(rest, np.clip(np.exp(draw.uniform(-0.45, 0.5) + tune), 0.45, 2.2))
+        rest = _stretched(rest, np.clip(np.exp(pitch + tune), 0.5, 2.2))
     breath = draw.random()
     if breath < 0.3:
         # A whisper has a rest without lines; breath has it above some frequency.
@@ -70,6 +73,10 @@ def another_throat(spectra: np.ndarray, draw: np.random.Generator) -> np.ndarray
 
 
 _COSINES = np.cos(np.pi * np.outer(np.arange(_LIFTER), np.arange(_BINS)) / (_BINS - 1)).astype(np.float32)
+
+
+# The cosine of any phase.
+_TURNS = np.cos(2 * np.pi * np.arange(255) / 255).astype(np.float32)
 
 
 def another_microphone(spectra: np.ndarray, draw: np.random.Generator) -> np.ndarray:
@@ -106,5 +113,5 @@ def another_room(spectra: np.ndarray, draw: np.random.Generator) -> np.ndarray:
 
 def mixed(spectra: np.ndarray, noise: np.ndarray, draw: np.random.Generator) -> np.ndarray:
     """The sum of two sounds, [steps, 401] each, that know nothing of each other's phase."""
-    turn = np.cos(draw.uniform(0, 2 * np.pi, spectra.shape)).astype(np.float32)
+    turn = _TURNS[draw.integers(0, len(_TURNS), spectra.shape, np.uint8)]
     return np.sqrt(np.maximum(spectra**2 + noise**2 + 2 * spectra * noise * turn, 1e-14))
