@@ -51,6 +51,7 @@ def export(ear: AudioNet, decoder: Decoder, path: pathlib.Path) -> None:
     for half, prefix in ((first, "ear/"), (second, "painter/")):
         _prefix(half.graph, prefix, {"mel", "face", BETWEEN, "out"})
     whole = onnx.compose.merge_models(first, second, io_map=[(BETWEEN, BETWEEN)])
+    del whole.opset_import[1:]  # Both halves brought the same.
     whole.producer_name, whole.producer_version, whole.doc_string = "mouthpiece-studio", "", ""
     onnx.checker.check_model(whole)
     path.parent.mkdir(parents=True, exist_ok=True)
