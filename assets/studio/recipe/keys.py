@@ -14,7 +14,7 @@ from mathutils import Vector
 from mathutils.bvhtree import BVHTree
 
 from recipe.face import LEFT_EYE, RIGHT_EYE
-from recipe.hair import Surface, body_triangles
+from recipe.hair import body_triangles
 from recipe.mesh import HeadData
 from recipe.portrait import HEIGHT, WIDTH, Portrait
 
@@ -119,7 +119,7 @@ def cast(portrait: Portrait, tree: BVHTree, camera: np.ndarray, pixels: np.ndarr
 def nearer_hair(portrait: Portrait, position: np.ndarray, camera: np.ndarray) -> np.ndarray:
     """Puts hair before what lies behind it, and spreads positions over what shows nothing [h,w,3]."""
     height, width, _ = position.shape
-    points = portrait.strands["hair"].points.reshape(-1, 3)
+    points = portrait.stage.strands["hair"].points.reshape(-1, 3)
     x, y = np.floor(portrait.stage.project(points) / 2).astype(int).T
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     order = np.argsort(points[inside, 2])
@@ -153,5 +153,3 @@ def barycentric(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
     v = (np.cross(a - c, points - c) * normal).sum(1) / area
     return np.nan_to_num(np.stack([u, v, 1 - u - v], 1))
 
-
-__all__ = ["GAZES", "KEY_HEIGHT", "LIDS", "Surface", "render_all"]

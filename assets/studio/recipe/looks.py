@@ -19,7 +19,7 @@ AVA = {
         "mouth/mouth-scale-horiz-incr": 0.3, "mouth/mouth-angles-up": 0.4, "nose/nose-scale-horiz-decr": 0.3,
         "nose/nose-point-up": 0.15, "chin/chin-width-decr": 0.25, "cheek/l-cheek-bones-incr": 0.3,
         "cheek/r-cheek-bones-incr": 0.3, "neck/neck-scale-horiz-decr": 0.35,
-        "ears/l-ear-wing-decr": 1.0, "ears/r-ear-wing-decr": 1.0, "ears/l-ear-scale-decr": 0.8, "ears/r-ear-scale-decr": 0.8,
+        "ears/l-ear-wing-decr": 0.8, "ears/r-ear-wing-decr": 0.8, "ears/l-ear-scale-decr": 0.8, "ears/r-ear-scale-decr": 0.8,
     },
     "skin": {
         "base": srgb("dba88a"), "dark": srgb("c98f70"), "red": srgb("cc7361"), "shade": srgb("ad7660"),
@@ -30,7 +30,7 @@ AVA = {
     "iris": {"hue": 0.535, "saturation": 0.8, "value": 1.9, "white": srgb("d3cbc6"), "vein": srgb("c9988c"), "limbus": 33.0, "pupil": 11.0},
     "scalp": {
         "hairline": FEMALE_HAIRLINE, "shadow": (-1.0, 5.0), "points": 22, "guides": 1100, "count": 30000, "part": 0.16,
-        "length": 2.65, "volume": 0.075, "sweep": 0.35, "curtain": -0.36, "width": 0.80, "taper": 0.0, "thick": 0.30, "smooth": 0.06,
+        "length": 2.65, "volume": 0.075, "sweep": 0.35, "curtain": -0.34, "width": 0.72, "taper": 0.0, "thick": 0.30, "smooth": 0.06,
         "locks": 450, "clump": 0.42, "wave": 0.03, "turns": 2.4, "frizz": 0.006, "flyaway": 0.02, "uneven": 0.14,
         "radii": (0.0026, 0.0014),
         "colour": {"melanin": 0.68, "redness": 0.35, "variety": 0.25, "rough": 0.3},
@@ -44,7 +44,7 @@ AVA = {
                "rough": 0.8, "sheen": 0.15}],
     "lights": [(-4.5, 3.2, 6.5, 3.6, 620, (1.0, 0.95, 0.88), True), (5.5, 0.3, 6.0, 5.0, 170, (0.86, 0.93, 1.0), False),
                (3.6, 3.0, -3.6, 2.4, 330, (1.0, 0.92, 0.82), True), (-4.2, 1.5, -4.0, 2.4, 110, (0.82, 0.92, 1.0), True)],
-    "mouth_light": 5.0, "ambient": ((0.60, 0.66, 0.74, 1.0), 0.30), "exposure": 0.25, "tone": "AgX - Medium High Contrast",
+    "mouth_light": 5.0, "ambient": ((0.60, 0.66, 0.74, 1.0), 0.30), "exposure": 0.35, "tone": "AgX - Medium High Contrast",
 }
 
 LEO = {
@@ -71,15 +71,15 @@ LEO = {
     "lashes": {"upper": 240, "lower": 110, "long": 0.042, "short": 0.016, "radii": (0.0011, 0.0004),
                "colour": {"matt": srgb("100b09")}},
     "beard": {"count": 26000, "length": 0.026, "curl": 0.004, "radii": (0.0011, 0.0007),
-              "colour": {"melanin": 0.96, "redness": 0.1, "variety": 0.1, "rough": 0.4}},
+              "colour": {"matt": srgb("1c1512")}},
     "clothes": "male_elegantsuit01", "cloth_of_island": {3: 1, 6: 1}, "cloth_thickness": 0.02,
     "cloth": [{"colour": srgb("2b313c"), "dark": srgb("1d222b"), "threads": 420.0, "knit": False, "bump": 0.15,
                "rough": 0.8, "sheen": 0.1},
               {"colour": srgb("b4c0cf"), "dark": srgb("9fadbe"), "threads": 420.0, "knit": False, "bump": 0.1,
                "rough": 0.7, "sheen": 0.05}],
-    "lights": [(4.5, 3.0, 6.5, 2.8, 820, (1.0, 0.96, 0.9), True), (-5.5, 0.5, 5.5, 5.0, 260, (0.85, 0.92, 1.0), False),
+    "lights": [(4.5, 3.0, 6.5, 2.2, 820, (1.0, 0.96, 0.9), True), (-5.5, 0.5, 5.5, 5.0, 260, (0.85, 0.92, 1.0), False),
                (-3.8, 3.0, -3.4, 2.4, 380, (1.0, 0.86, 0.7), True), (4.4, 2.0, -3.8, 2.4, 220, (0.85, 0.93, 1.0), True)],
-    "mouth_light": 6.0, "ambient": ((0.62, 0.64, 0.68, 1.0), 0.35), "exposure": 0.45, "tone": "AgX - Medium High Contrast",
+    "mouth_light": 8.0, "ambient": ((0.62, 0.64, 0.68, 1.0), 0.35), "exposure": 0.45, "tone": "AgX - Medium High Contrast",
 }
 
 AVA["actions"], LEO["actions"] = ["smile"], ["nod"]
@@ -103,8 +103,11 @@ AVA["backdrop"] = [
     {"box": (0.64, 0.08, 0.665, 0.20), "light": (0.30, 0.12, 0.07), "blur": 0.022},
     {"box": (0.67, 0.06, 0.70, 0.20), "light": (0.08, 0.16, 0.19), "blur": 0.022},
     {"box": (0.70, 0.09, 0.72, 0.20), "light": (0.42, 0.36, 0.26), "blur": 0.022},
-    {"spot": (0.70, 0.40, 0.05), "light": (0.10, 0.16, 0.06), "blur": 0.025, "many": 7, "scatter": 0.045, "vary": 0.5},
-    {"spot": (0.68, 0.34, 0.03), "light": (0.16, 0.24, 0.08), "blur": 0.02, "many": 6, "scatter": 0.05, "vary": 0.5},
+    {"spot": (0.69, 0.415, 0.035), "light": (0.55, 0.50, 0.42), "light2": (0.30, 0.26, 0.22), "blur": 0.016},
+    {"spot": (0.69, 0.34, 0.018), "light": (0.07, 0.12, 0.05), "blur": 0.013, "many": 18, "scatter": 0.062, "vary": 0.5,
+     "narrow": 1.6},
+    {"spot": (0.68, 0.32, 0.014), "light": (0.17, 0.25, 0.09), "blur": 0.012, "many": 16, "scatter": 0.062, "vary": 0.6,
+     "narrow": 1.8},
 ]
 # An office in the evening: dark panels, a warm lamp, a city behind glass.
 LEO["backdrop"] = [

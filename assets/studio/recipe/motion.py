@@ -136,6 +136,8 @@ class Animator:
         self.height, self.width = alpha.shape
         backdrop = pictures["backdrop"]
         self.backdrop = cv2.resize(backdrop, size, interpolation=cv2.INTER_AREA)
+        # A still dither, or the room's soft shades show as bands.
+        self.backdrop += np.random.default_rng(0).normal(0, 0.7 / 255, self.backdrop.shape).astype(np.float32)
         # What the figure itself adds to the picture; before its own backdrop it gives the key again.
         figure = pictures["key"] - (1 - alpha[..., None]) * backdrop
         self.figure = np.dstack([figure, alpha]).astype(np.float32)

@@ -3,13 +3,15 @@
 Lengths and lights scale with the face, so one set of them fits every head.
 """
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import bpy
 import numpy as np
 
-from recipe import hair, surfaces
+from recipe import hair, materials, surfaces
 from recipe.face import LEFT_EYE, RIGHT_EYE, Face
+from recipe.materials import srgb
 from recipe.mesh import HeadData
 from recipe.scene import Stage, _pieces, add_light, add_mesh, move_mesh, new_scene, to_blender
 
@@ -28,17 +30,46 @@ def turned(points: np.ndarray, middle: np.ndarray, yaw: float, pitch: float) -> 
     return (points - middle) @ turn.T + middle
 
 
+@dataclass
+class Figure(Stage):
+    """A stage whose hair, brows, lashes and beard follow the face; `units` are the expression it rests in."""
+
+    strands: dict[str, hair.Strands] = field(default_factory=dict)
+    units: dict[str, float] = field(default_factory=dict)
+
+    def speak(self, p: np.ndarray, pose: dict | None = None, smile: float = 0.12, more: dict | None = None,
+              everything: bool = True) -> np.ndarray:
+        more = {name: self.units.get(name, 0) + (more or {}).get(name, 0) for name in self.units | (more or {})}
+        vertices = super().speak(p, pose, smile, more, everything)
+        for name, strands in self.strands.items():
+            if name != "hair" or everything:
+                points = self.face.posed(strands.at(vertices), strands.points, **(pose or {}))
+                data = self.things[name].data
+                data.position_data.foreach_set("vector", to_blender(points).astype(np.float32).ravel())
+                data.update_tag()
+        return vertices
+
+    def mark_neutral(self) -> None:
+        super().mark_neutral()
+        for name, strands in self.strands.items():
+            points = np.empty(strands.points.size, np.float32)
+            data = self.things[name].data
+            data.position_data.foreach_get("vector", points)
+            x, y, z = points.reshape(-1, 3).T
+            data.attributes["source"].data.foreach_set("vector", np.stack([x, z, -y], -1).ravel())
+
+
 class Portrait:
     """An avatar's scene: `express` changes the face, `gaze` turns the eyes, `render` takes the picture."""
 
-    def __init__(self, head: HeadData, look: dict, height: int = HEIGHT, samples: int = 32, threads: int = 1):
-        self.look, self.head = look, head
-        self.scene = new_scene(height * WIDTH // HEIGHT, height, samples, threads)
+    def __init__(self, head: HeadData, look: dict, height: int = HEIGHT, samples: int = 32, threads: int = 1,
+                 quick: bool = False):
+        self.look, self.head, self.quick = look, head, quick
+        self.scene = new_scene(height * WIDTH // HEIGHT, height, samples, threads, quick)
         cycles = self.scene.cycles
-        cycles.use_adaptive_sampling, cycles.adaptive_threshold, cycles.adaptive_min_samples = True, 0.03, 8
+        cycles.use_adaptive_sampling, cycles.adaptive_threshold, cycles.adaptive_min_samples = not quick, 0.03, 8
         self.face = Face(head, look["shape"])
-        self.stage = Stage(self.face)
-        self.strands: dict[str, hair.Strands] = {}
+        self.stage = Figure(self.face, units=look["rest"])
         self._meshes()
         self._hair()
         self._camera()
@@ -56,7 +87,7 @@ class Portrait:
         for name, values in masks.items():
             layer = stage.things["body"].data.attributes
             (layer.get(name) or layer.new(name, "FLOAT", "POINT")).data.foreach_set("value", values.astype(np.float32))
-        stage.add_mouth(surfaces.teeth(), surfaces.tongue())
+        stage.add_mouth(materials.teeth(srgb("e8dcc6"), self.quick), materials.tongue(self.quick))
         mesh = face.eyes.mesh
         vertices = face.eyes.fit(face.neutral)
         centres = np.where(vertices[:, :1] > 0, face.neutral[LEFT_EYE].mean(0), face.neutral[RIGHT_EYE].mean(0))
@@ -79,6 +110,7 @@ class Portrait:
         thing.data.polygons.foreach_set("material_index", np.array(index, np.int32))
         solid = thing.modifiers.new("thick", "SOLIDIFY")
         solid.thickness, solid.offset = look["cloth_thickness"] * self.face.scale, 1.0
+        thing["part"] = look["clothes"]
         self.stage.things["clothes"] = thing
 
     def _surface(self, *names: str) -> hair.Surface:
@@ -123,10 +155,11 @@ class Portrait:
         thickness = np.linspace(*style["radii"], k)[None] * np.random.default_rng(1).uniform(0.7, 1.2, (count, 1))
         radius = curves.attributes.get("radius") or curves.attributes.new("radius", "FLOAT", "POINT")
         radius.data.foreach_set("value", (thickness * self.face.scale).astype(np.float32).ravel())
+        curves.attributes.new("source", "FLOAT_VECTOR", "POINT")
         curves.materials.append(surfaces.hair(name, style["colour"]))
         thing = bpy.data.objects.new(name, curves)
         bpy.context.scene.collection.objects.link(thing)
-        self.strands[name], self.stage.things[name] = strands, thing
+        self.stage.strands[name], self.stage.things[name] = strands, thing
 
     def _camera(self) -> None:
         eyes, mouth = self.face.eye_middle, self.face.mouth_middle
@@ -152,14 +185,7 @@ class Portrait:
                 smile: float | None = None) -> None:
         """Sets the face: mouth parameters [7], the corners' pull, and further expression units."""
         smile = self.look["smile"] if smile is None else smile
-        vertices = self.stage.speak(np.zeros(7) if p is None else p, None, smile, self.look["rest"] | (units or {}),
-                                    everything=False)
-        for name in ("brows", "lashes", "beard"):
-            if name in self.strands:
-                data = self.stage.things[name].data
-                points = to_blender(self.strands[name].at(vertices)).astype(np.float32)
-                data.position_data.foreach_set("vector", points.ravel())
-                data.update_tag()
+        self.stage.speak(np.zeros(7) if p is None else p, None, smile, units, everything=False)
 
     def gaze(self, yaw: float = 0.0, pitch: float = 0.0) -> None:
         """Turns both eyes, in degrees to the head's left and up."""

@@ -7,7 +7,7 @@ import bpy
 import numpy as np
 
 from recipe.face import Face
-from recipe.materials import Nodes, plain, srgb
+from recipe.materials import Nodes
 from recipe.mesh import HeadData
 from recipe.scene import bump_at
 
@@ -104,15 +104,6 @@ def eye(look: dict, head: HeadData) -> bpy.types.Material:
     return n.finish(n.add("MixShader", {0: image.outputs[1], 1: cornea.outputs[0], 2: ball.outputs[0]}))
 
 
-def teeth() -> list[bpy.types.Material]:
-    """Tooth and gum."""
-    return [plain("tooth", srgb("e6ddcf"), 0.22, 0.6, 0.5, 0.3), plain("gum", srgb("9c4a49"), 0.3, 0.8, 0.5, 0.3, 30.0)]
-
-
-def tongue() -> bpy.types.Material:
-    return plain("tongue", srgb("b0524f"), 0.35, 0.8, 0.5, 0.25, 25.0)
-
-
 def cloth(name: str, look: dict) -> bpy.types.Material:
     """Woven or knitted cloth: threads along both directions of the texture, and a soft edge."""
     n = Nodes(name)
@@ -139,6 +130,7 @@ def hair(name: str, look: dict) -> bpy.types.Material:
     Fine single hairs let light through and glow orange, however dark: brows and lashes are matt.
     """
     n = Nodes(name)
+    n.trace_source()
     if "matt" in look:
         return n.finish(n.add("BsdfPrincipled", {"Base Color": look["matt"], "Roughness": 0.5,
                                                  "Specular IOR Level": 0.3}))
@@ -159,5 +151,3 @@ def ambient(look: tuple) -> None:
     background = world.node_tree.nodes["Background"]
     background.inputs[0].default_value, background.inputs[1].default_value = look
 
-
-__all__ = ["ambient", "cloth", "eye", "hair", "skin", "skin_zones", "teeth", "tongue"]
