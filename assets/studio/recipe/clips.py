@@ -67,9 +67,9 @@ def encode(path: Path) -> subprocess.Popen:
     """ffmpeg, waiting for BGR frames: H.264 that the player decodes cheaply (no CABAC, no B frames)."""
     command = ["ffmpeg", "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{WIDTH}x{HEIGHT}",
                "-r", str(FPS), "-i", "-", "-an", "-vf", "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd,"
-               "format=yuv420p", "-c:v", "libx264", "-profile:v", "baseline", *QUALITY, "-g", "100", "-sc_threshold", "0",
-               "-bf", "0", "-threads", "1", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709",
-               "-color_range", "tv", "-movflags", "+faststart", str(path)]
+               "format=yuv420p", "-c:v", "libx264", "-profile:v", "baseline", *QUALITY, "-g", "100",
+               "-sc_threshold", "0", "-bf", "0", "-threads", "1", "-colorspace", "bt709", "-color_primaries", "bt709",
+               "-color_trc", "bt709", "-color_range", "tv", "-movflags", "+faststart", str(path)]
     return subprocess.Popen(command, stdin=subprocess.PIPE)
 
 

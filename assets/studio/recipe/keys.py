@@ -14,9 +14,9 @@ from mathutils import Vector
 from mathutils.bvhtree import BVHTree
 
 from recipe.face import LEFT_EYE, RIGHT_EYE
-from recipe.hair import body_triangles
 from recipe.mesh import HeadData
 from recipe.portrait import HEIGHT, WIDTH, Portrait
+from recipe.strands import body_triangles
 
 KEY_HEIGHT = 900  # 1.25 times the clip: a turned picture stays sharp.
 LIDS = (0.3, 0.6, 0.85, 1.0)
@@ -83,12 +83,12 @@ def maps(portrait: Portrait, border: tuple[int, int, int, int]) -> dict[str, np.
 
     left, top, right, bottom = border
     grid = np.stack(np.meshgrid(np.arange(left, right) + 0.5, np.arange(top, bottom) + 0.5), -1).reshape(-1, 2)
-    eye, hit = cast(portrait, solid.tree, camera, grid)
+    eyes, hit = cast(portrait, solid.tree, camera, grid)
     first = len(solid.triangles) - len(portrait._surface("eyes").triangles)
     shape = (bottom - top, right - left)
-    return {"position": position.astype(np.float32), **moves,
-            "camera": camera_numbers(portrait), "eye_centres": np.stack([face.neutral[e].mean(0) for e in (LEFT_EYE, RIGHT_EYE)]),
-            "eye": np.nan_to_num(eye.reshape(*shape, 3)).astype(np.float32), "eye_mask": (hit >= first).reshape(shape)}
+    return {"position": position.astype(np.float32), **moves, "camera": camera_numbers(portrait),
+            "eye_centres": np.stack([face.neutral[eye].mean(0) for eye in (LEFT_EYE, RIGHT_EYE)]),
+            "eye": np.nan_to_num(eyes.reshape(*shape, 3)).astype(np.float32), "eye_mask": (hit >= first).reshape(shape)}
 
 
 def camera_position(portrait: Portrait) -> np.ndarray:

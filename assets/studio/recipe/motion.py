@@ -163,8 +163,8 @@ class Animator:
     def moved(self, points: np.ndarray, rest: np.ndarray, moment: Moment) -> np.ndarray:
         """Points [...,3] of the resting scene where `moment` has them: turned with the head, lifted by the breath."""
         s, neck = self.face.scale, self.face.mouth_middle[1] - 0.95 * self.face.scale
-        turn = {"yaw": math.radians(moment.yaw), "pitch": -math.radians(moment.pitch), "roll": math.radians(moment.roll)}
-        points = self.face.posed(points, rest, **turn, shift=(0.0, 0.0, 0.0))
+        yaw, pitch, roll = (math.radians(angle) for angle in (moment.yaw, -moment.pitch, moment.roll))
+        points = self.face.posed(points, rest, yaw, pitch, roll)
         chest = np.clip((neck - rest[..., 1]) / (0.55 * s), 0, 1)
         chest = chest * chest * (3 - 2 * chest)
         lift = (0.0035 + 0.009 * chest) * s * moment.breath

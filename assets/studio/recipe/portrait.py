@@ -13,7 +13,8 @@ from recipe import hair, materials, surfaces
 from recipe.face import LEFT_EYE, RIGHT_EYE, Face
 from recipe.materials import srgb
 from recipe.mesh import HeadData
-from recipe.scene import Stage, _pieces, add_light, add_mesh, move_mesh, new_scene, to_blender
+from recipe.scene import Stage, add_light, add_mesh, move_mesh, new_scene, pieces, to_blender
+from recipe.strands import Skull, Strands, Surface, body_triangles, ramp
 
 WIDTH, HEIGHT = 576, 720
 EYE_MOUTH = 108.0  # Pixels from the eyes' midpoint to the mouth's.
@@ -34,7 +35,7 @@ def turned(points: np.ndarray, middle: np.ndarray, yaw: float, pitch: float) -> 
 class Figure(Stage):
     """A stage whose hair, brows, lashes and beard follow the face; `units` are the expression it rests in."""
 
-    strands: dict[str, hair.Strands] = field(default_factory=dict)
+    strands: dict[str, Strands] = field(default_factory=dict)
     units: dict[str, float] = field(default_factory=dict)
 
     def speak(self, p: np.ndarray, pose: dict | None = None, smile: float = 0.12, more: dict | None = None,
@@ -81,7 +82,7 @@ class Portrait:
         below = BELOW_MOUTH * face.scale
         part = self.head.part("clothes", look["clothes"])
         stage.add_head(surfaces.skin(look["skin"], self.head), 2, below, part.hides)
-        scalp = hair.ramp(hair.Skull(face).above(face.neutral, look["scalp"]["hairline"]), *look["scalp"]["shadow"])
+        scalp = ramp(Skull(face).above(face.neutral, look["scalp"]["hairline"]), *look["scalp"]["shadow"])
         masks = surfaces.skin_zones(face) | {"scalp": scalp}
         masks["beard"] = hair.beard_area(face, face.neutral) * ("beard" in look)
         for name, values in masks.items():
@@ -105,7 +106,7 @@ class Portrait:
         thing = add_mesh("clothes", vertices, [mesh.faces[i] for i in keep], mesh.uvs,
                          [mesh.face_uvs[i] for i in keep], 2,
                          [surfaces.cloth(f"cloth{i}", c) for i, c in enumerate(look["cloth"])])
-        island = _pieces(mesh.face_uvs, len(mesh.uvs))
+        island = pieces(mesh.face_uvs, len(mesh.uvs))
         index = [look["cloth_of_island"].get(int(island[mesh.face_uvs[i][0]]), 0) for i in keep]
         thing.data.polygons.foreach_set("material_index", np.array(index, np.int32))
         solid = thing.modifiers.new("thick", "SOLIDIFY")
@@ -113,7 +114,7 @@ class Portrait:
         thing["part"] = look["clothes"]
         self.stage.things["clothes"] = thing
 
-    def _surface(self, *names: str) -> hair.Surface:
+    def _surface(self, *names: str) -> Surface:
         """Meshes as the renderer sees them, smoothed, as one surface."""
         graph = bpy.context.evaluated_depsgraph_get()
         vertices, triangles, count = [], [], 0
@@ -128,26 +129,26 @@ class Portrait:
             vertices.append(np.stack([x, z, -y], 1))
             triangles.append(corners.reshape(-1, 3) + count)
             count += len(x)
-        return hair.Surface(np.concatenate(vertices), np.concatenate(triangles))
+        return Surface(np.concatenate(vertices), np.concatenate(triangles))
 
     def _hair(self) -> None:
         look, face = self.look, self.face
         rng = np.random.default_rng(look["seed"])
         skin, body = self._surface("body"), self._surface("body", "clothes")
-        triangles = hair.body_triangles(face)
+        triangles = body_triangles(face)
 
         scalp = look["scalp"]
         points = (hair.scalp_hair(face, skin, body, scalp, rng) if "part" in scalp
                   else hair.cropped(face, skin, scalp, rng))
-        self._add("hair", hair.Strands.bound(points, face.neutral, triangles), scalp)
+        self._add("hair", Strands.bound(points, face.neutral, triangles), scalp)
         points = hair.brows(face, skin, look["brows"], rng)
-        self._add("brows", hair.Strands.bound(points, face.neutral, triangles), look["brows"])
-        self._add("lashes", hair.Strands.on(*hair.lashes(face, look["lashes"], rng), face.neutral), look["lashes"])
+        self._add("brows", Strands.bound(points, face.neutral, triangles), look["brows"])
+        self._add("lashes", Strands.on(*hair.lashes(face, look["lashes"], rng), face.neutral), look["lashes"])
         if "beard" in look:
             points = hair.beard(face, skin, look["beard"], rng)
-            self._add("beard", hair.Strands.bound(points, face.neutral, triangles), look["beard"])
+            self._add("beard", Strands.bound(points, face.neutral, triangles), look["beard"])
 
-    def _add(self, name: str, strands: hair.Strands, style: dict) -> None:
+    def _add(self, name: str, strands: Strands, style: dict) -> None:
         count, k, _ = strands.points.shape
         curves = bpy.data.hair_curves.new(name)
         curves.add_curves([k] * count)
