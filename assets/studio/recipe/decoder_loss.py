@@ -14,7 +14,7 @@ from recipe.decoder_net import HEIGHT, MOUTH, MOVED, PAINTED, WIDTH, Decoder
 
 @dataclass
 class Batch:
-    """Pairs as tensors [n,c,h,w]; `neutral` [n] is 1 where the flow belongs to the reference."""
+    """Pairs as tensors [n,c,h,w]; `neutral` [n] is 1 where the reference's mouth is shut."""
 
     reference: Tensor
     target: Tensor
@@ -55,12 +55,13 @@ class Loss(nn.Module):
         error = out - batch.target
         picture = (error.abs() * weight).mean()
         edges = sum((torch.diff(error, dim=d).abs() * weight.narrow(d, 1, weight.shape[d] - 1)).mean() for d in (2, 3))
-        neutral = batch.neutral.view(-1, 1, 1, 1)
-        known = MOVED.of((batch.known > 0.75).float()) * neutral * (0.15 + MOVED.of(self.near))
+        known = MOVED.of((batch.known > 0.75).float()) * (0.15 + MOVED.of(self.near))
         motion = ((flow - MOVED.of(batch.flow)).abs() * known).mean()
         # Neighbouring flows differ only at the lips, under the mask.
         steps = sum((torch.diff(flow, dim=d) - torch.diff(MOVED.of(batch.flow), dim=d)).abs()
                     .mul(known.narrow(d, 1, known.shape[d] - 1)).mean() for d in (2, 3))
+        # A talking reference may show teeth: there the picture decides what is painted.
+        neutral = batch.neutral.view(-1, 1, 1, 1)
         truth = PAINTED.of(hidden)
         cover = (F.binary_cross_entropy(mask.clamp(1e-4, 1 - 1e-4), truth, reduction="none")
                  * neutral * (PAINTED.of(batch.known) != 128 / 255)).mean()
