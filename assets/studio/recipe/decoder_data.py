@@ -15,7 +15,6 @@ import numpy as np
 from recipe import decoder_net
 
 HEIGHT, WIDTH = decoder_net.HEIGHT, decoder_net.WIDTH
-HELD_OUT = 25  # Every set whose seed leaves 24 when divided by this is never trained on.
 
 
 @dataclass
@@ -25,8 +24,7 @@ class CropSet:
     `back` [k,h,w,3] is the way from the neutral crop to each crop, and how far it is known.
     """
 
-    name: str
-    seed: int
+    number: int
     pictures: np.ndarray
     flow: np.ndarray
     known: np.ndarray
@@ -34,10 +32,6 @@ class CropSet:
     p: np.ndarray
     mouth: np.ndarray
     d: float
-
-    @property
-    def held_out(self) -> bool:
-        return self.seed % HELD_OUT == HELD_OUT - 1
 
 
 def load_set(folder: Path) -> CropSet:
@@ -51,7 +45,7 @@ def load_set(folder: Path) -> CropSet:
     cv2.ellipse(mouth, middle, (round(0.45 * about["d"]), round(0.5 * about["d"])), 0, 0, 360, 255, -1)
     ignored = (known == 0) & (mouth[None] == 0)
     back = np.stack([_turned(one.astype(np.float32), k == 255) for one, k in zip(flow, known)])
-    return CropSet(str(folder), about.get("seed", 0), pictures, flow, np.where(ignored, 128, known).astype(np.uint8),
+    return CropSet(int(folder.name), pictures, flow, np.where(ignored, 128, known).astype(np.uint8),
                    back, np.array(about["p"], np.float32), np.array(about["mouth"]), about["d"])
 
 
@@ -74,7 +68,7 @@ def box(one: CropSet, rng: np.random.Generator | None) -> tuple[np.ndarray, bool
     scale, angle, shift, mirror = one.d / decoder_net.D, 0.0, np.zeros(2), False
     if rng is not None:
         # Most tracks are good, some are a tenth off.
-        misfit = rng.choice([0.25, 1.0])
+        misfit = rng.choice([0.25, 0.25, 1.0])
         scale *= 1 + misfit * rng.uniform(-0.1, 0.1)
         angle = misfit * rng.uniform(-0.12, 0.12)
         shift = misfit * rng.uniform(-0.1, 0.1, 2) * one.d
@@ -237,10 +231,13 @@ def _spoil(pair: Pair, rng: np.random.Generator) -> None:
 
 
 class Crops:
-    """All sets under some folders; `scan` picks up what was rendered since."""
+    """All sets under some folders; `scan` picks up what was rendered since.
 
-    def __init__(self, folders: list[Path]):
-        self.folders, self.sets = folders, {}
+    Of every `every` sets by number the last is held out: never trained on.
+    """
+
+    def __init__(self, folders: list[Path], every: int = 25):
+        self.folders, self.every, self.sets = folders, every, {}
 
     def scan(self) -> None:
         for folder in self.folders:
@@ -249,7 +246,7 @@ class Crops:
                     self.sets[one.parent] = load_set(one.parent)
 
     def training(self) -> list[CropSet]:
-        return [one for one in self.sets.values() if not one.held_out]
+        return [one for one in self.sets.values() if (one.number + 1) % self.every]
 
     def held_out(self) -> list[CropSet]:
-        return [one for one in self.sets.values() if one.held_out]
+        return [one for one in self.sets.values() if (one.number + 1) % self.every == 0]

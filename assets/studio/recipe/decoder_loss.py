@@ -34,7 +34,7 @@ class Batch:
 
 
 class Loss(nn.Module):
-    """Weights were set so that at the end the picture makes four fifths of the loss."""
+    """Motion and cover are what the renderer knows exactly: they weigh more than their size in the picture."""
 
     def __init__(self, bf16: bool = False):
         """`bf16` runs the network, not the loss, in bfloat16: a quarter faster on processors that have it."""
@@ -65,7 +65,7 @@ class Loss(nn.Module):
         truth = PAINTED.of(hidden)
         cover = (F.binary_cross_entropy(mask.clamp(1e-4, 1 - 1e-4), truth, reduction="none")
                  * neutral * (PAINTED.of(batch.known) != 128 / 255)).mean()
-        loss = picture + 1.2 * edges + 0.12 * motion + 0.1 * steps + 0.03 * cover
+        loss = picture + 1.2 * edges + 0.3 * motion + 0.3 * steps + 0.15 * cover
         loss = loss + 0.02 * shade.abs().mean()
         named = dict(picture=picture, edges=edges, motion=motion, cover=cover)
         return loss, {name: part.item() for name, part in named.items()}
