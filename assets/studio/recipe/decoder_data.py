@@ -239,14 +239,19 @@ class Crops:
     def __init__(self, folders: list[Path], every: int = 25):
         self.folders, self.every, self.sets = folders, every, {}
 
-    def scan(self) -> None:
+    def scan(self, only_held_out: bool = False) -> None:
         for folder in self.folders:
-            for one in sorted(folder.glob("*/set.json")):
-                if one.parent not in self.sets and not one.parent.name.endswith(".part"):
+            for one in sorted(folder.rglob("set.json")):
+                if one.parent in self.sets or one.parent.name.endswith(".part"):
+                    continue
+                if not only_held_out or self._held_out(int(one.parent.name)):
                     self.sets[one.parent] = load_set(one.parent)
 
+    def _held_out(self, number: int) -> bool:
+        return (number + 1) % self.every == 0
+
     def training(self) -> list[CropSet]:
-        return [one for one in self.sets.values() if (one.number + 1) % self.every]
+        return [one for one in self.sets.values() if not self._held_out(one.number)]
 
     def held_out(self) -> list[CropSet]:
-        return [one for one in self.sets.values() if (one.number + 1) % self.every == 0]
+        return [one for one in self.sets.values() if self._held_out(one.number)]

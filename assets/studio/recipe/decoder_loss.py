@@ -1,6 +1,6 @@
 """What the decoder is taught by: the picture, the motion, and where there is nothing to move."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -31,6 +31,10 @@ class Batch:
         return Batch(stack("reference"), stack("target"), torch.tensor(np.stack([x.p for x in pairs]), device=device),
                      stack("flow"), torch.tensor(np.stack([x.known for x in pairs]), device=device)[:, None],
                      torch.tensor([float(x.from_neutral) for x in pairs], device=device))
+
+
+    def to(self, device: str) -> "Batch":
+        return Batch(*(getattr(self, one.name).to(device) for one in fields(self)))
 
 
 class Loss(nn.Module):
