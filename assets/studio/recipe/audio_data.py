@@ -101,12 +101,11 @@ class Crops:
         tail = np.zeros(int(max(_MARGIN, shortest - spoken.duration - _MARGIN) * RATE), np.float32)
         wave = np.concatenate([margin, spoken.wave, tail])
         wave *= 10 ** (draw.uniform(*_SPEECH_LEVEL) / 20) / (_speaking_level(spoken.wave) + 1e-6)
-        if draw.random() < 0.1:
-            drive = draw.uniform(1, 8) / (np.abs(wave).max() + 1e-6)
-            wave = np.tanh(wave * drive) / drive if draw.random() < 0.5 else np.clip(wave * drive, -1, 1) / drive
+        if draw.random() < 0.14:
+            wave = _overdriven(wave, draw)
         pace = float(np.exp(draw.uniform(-0.25, 0.28))) if draw.random() < 0.7 else 1.0
         spectra = voices.magnitudes(wave, HOP * pace)
-        if draw.random() < 0.7:
+        if draw.random() < 0.8:
             spectra = voices.another_throat(spectra, draw)
         if draw.random() < 0.7:
             spectra = voices.another_microphone(spectra, draw)
@@ -134,6 +133,17 @@ def _later(segments: list[labels.Segment], seconds: float) -> list[labels.Segmen
     moved = [(viseme, start + seconds, end + seconds) for viseme, start, end in segments]
     end = moved[-1][2]
     return [("sil", 0.0, moved[0][1]), *moved, ("sil", end, end + 60.0)]
+
+
+def _overdriven(wave: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """Too loud for something on its way: rounded, cut off, or wrapped around as careless integers are."""
+    peak = np.abs(wave).max() + 1e-6
+    kind = draw.integers(3)
+    if kind == 2:
+        driven = wave / peak * draw.uniform(1.0, 1.7)
+        return ((driven + 1) % 2 - 1) * peak
+    drive = draw.uniform(1, 8) / peak
+    return (np.tanh(wave * drive) if kind else np.clip(wave * drive, -1, 1)) / drive
 
 
 def _speaking_level(wave: np.ndarray) -> float:

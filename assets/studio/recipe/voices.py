@@ -49,9 +49,9 @@ def another_throat(spectra: np.ndarray, draw: np.random.Generator) -> np.ndarray
     envelope = (cepstrum @ _COSINES).astype(np.float32)
     rest = logs - envelope
     steps = len(spectra)
-    # From a child to a bass. Long throats have low voices: without that, nobody could tell
+    # From a bass to a child; the free voices are big men, mostly, so more way up than down. Long throats have low voices: without that, nobody could tell
     # a small person's m from a large one's n.
-    throat = draw.uniform(-0.17, 0.22)
+    throat = draw.uniform(-0.12, 0.30)
     envelope = _stretched(envelope, np.exp(throat))
     # Formants stand out more in some voices, and less in breathy ones.
     if draw.random() < 0.4:
