@@ -15,7 +15,9 @@ CROP = 160
 # Frames come every 3.2 steps and their windows start at the step below: 0.4 of a
 # step early on average. The label of a window is taken that much later.
 _ROUNDING = 0.4 / STEPS_A_SECOND
-FAVOURED = {"czech_dita", "suo_fi_lj_diphone", "upc_ca_ona_hts"}
+# Women are few among the free voices, and their nasals are the hardest to tell; English has
+# sounds at the start of words that most of the other languages lack.
+_FAVOURED = {"czech_dita", "suo_fi_lj_diphone", "upc_ca_ona_hts", "awb", "rms", "kal16", "kal_diphone"}
 _POOL = 360
 _NOISES = 90
 # Silence before and after an utterance, in seconds.
@@ -38,8 +40,7 @@ class Crops:
             spoken = read_voice(path)
             self._voices.append(spoken)
             minutes = sum(one.duration for one in spoken) / 60
-            # Women are few among the free voices, and their nasals are the hardest to tell.
-            favour = 1.6 if path.stem in FAVOURED else 1.0
+            favour = 1.6 if path.stem in _FAVOURED else 1.0
             # A voice's share grows with its minutes, but the small ones count: each is another throat.
             shares.append(favour * minutes**0.6)
         if not self._voices:

@@ -48,7 +48,7 @@ def loss(logits: Tensor, truth: Tensor) -> Tensor:
     guess = torch.sigmoid(logits)
     # Closed lips and lips on teeth are short and rare, and seen at once when they are missed.
     matter = _WEIGHTS * torch.ones_like(truth)
-    matter[:, _PRESS] += 3.0 * truth[:, _PRESS]
+    matter[:, _PRESS] += 1.8 * truth[:, _PRESS]
     matter[:, _JAW] += 2.0 * truth[:, _PRESS] + 1.0 * truth[:, _FTUCK]
     matter[:, _FTUCK] += 4.0 * truth[:, _FTUCK]
     matter[:, _TEETH] += 1.0 * truth[:, _TEETH]
