@@ -46,7 +46,7 @@ class Crops:
         if not self._voices:
             raise FileNotFoundError(f"no speech in {folder}: run ./speech first")
         self._shares = np.array(shares) / sum(shares)
-        self._noises = [voices.magnitudes(any_noise(self._draw, 8.0), HOP) for _ in range(_NOISES)]
+        self._noises = [self._new_noise() for _ in range(8)]
         self._pool: list[tuple[np.ndarray, np.ndarray]] = []
 
     def batch(self, crops: int, fresh: int) -> tuple[np.ndarray, np.ndarray]:
@@ -75,9 +75,11 @@ class Crops:
     def _item(self) -> tuple[np.ndarray, np.ndarray]:
         """mel [steps, 80] and tracks [steps - 15, 7] of one augmented utterance, or of a noise."""
         draw = self._draw
-        if draw.random() < 0.02:
-            # Every now and then a noise of the stock is replaced.
-            self._noises[draw.integers(_NOISES)] = voices.magnitudes(any_noise(draw, 8.0), HOP)
+        # The stock of noises grows at first, and later changes slowly.
+        if len(self._noises) < _NOISES and draw.random() < 0.25:
+            self._noises.append(self._new_noise())
+        elif draw.random() < 0.02:
+            self._noises[draw.integers(len(self._noises))] = self._new_noise()
         if draw.random() < 0.16:
             spectra = self._noise(CROP + WINDOW + 240, draw.uniform(*_NOISE_LEVEL))
             if draw.random() < 0.3:
@@ -120,9 +122,12 @@ class Crops:
             spectra = voices.mixed(spectra, self._noise(len(spectra), draw.uniform(-95, -60)), draw)
         return voices.to_mel(spectra), pace, spoken
 
+    def _new_noise(self) -> np.ndarray:
+        return voices.magnitudes(any_noise(self._draw, 8.0), HOP)
+
     def _noise(self, steps: int, level: float) -> np.ndarray:
         """[steps, 401] of a noise at `level` dB of full scale."""
-        noise = self._noises[self._draw.integers(_NOISES)]
+        noise = self._noises[self._draw.integers(len(self._noises))]
         start = self._draw.integers(0, len(noise))
         rows = np.take(noise, np.arange(start, start + steps), axis=0, mode="wrap")
         return rows * np.float32(10 ** (level / 20))
