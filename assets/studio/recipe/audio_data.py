@@ -18,6 +18,9 @@ _ROUNDING = 0.4 / STEPS_A_SECOND
 # Women are few among the free voices, and their nasals are the hardest to tell; English has
 # sounds at the start of words that most of the other languages lack.
 _FAVOURED = {"czech_dita", "suo_fi_lj_diphone", "upc_ca_ona_hts", "awb", "rms", "kal16", "kal_diphone"}
+# How far a voice's throat may be changed, see voices.another_throat: from a bass to a child, whoever it was.
+_SMALL_VOICES = {"czech_dita", "czech_krb", "suo_fi_lj_diphone", "upc_ca_ona_hts"}
+_SMALL, _MIXED, _LARGE = (-0.20, 0.14), (-0.14, 0.24), (-0.08, 0.32)
 _POOL = 360
 _NOISES = 90
 # Silence before and after an utterance, in seconds.
@@ -33,12 +36,14 @@ class Crops:
     def __init__(self, folder: Path, seed: int | list[int]):
         self._draw = np.random.default_rng(seed)
         self._voices: list[list[Spoken]] = []
+        self._sizes: list[tuple[float, float]] = []
         shares = []
         for path in sorted(folder.glob("*.npz")):
             if path.name.endswith(".partial.npz"):
                 continue
             spoken = read_voice(path)
             self._voices.append(spoken)
+            self._sizes.append(_SMALL if path.stem in _SMALL_VOICES else _MIXED if path.stem == "espeak" else _LARGE)
             minutes = sum(one.duration for one in spoken) / 60
             favour = 1.6 if path.stem in _FAVOURED else 1.0
             # A voice's share grows with its minutes, but the small ones count: each is another throat.
@@ -96,7 +101,8 @@ class Crops:
 
     def _speech(self) -> tuple[np.ndarray, float, Spoken]:
         draw = self._draw
-        voice = self._voices[draw.choice(len(self._voices), p=self._shares)]
+        chosen = draw.choice(len(self._voices), p=self._shares)
+        voice, sizes = self._voices[chosen], self._sizes[chosen]
         spoken = voice[draw.integers(len(voice))]
         # Crops are 2.2 s long; two short utterances are not joined, a pause after one is.
         shortest = (CROP + WINDOW) / STEPS_A_SECOND * 1.45
@@ -109,7 +115,7 @@ class Crops:
         pace = float(np.exp(draw.uniform(-0.25, 0.28))) if draw.random() < 0.7 else 1.0
         spectra = voices.magnitudes(wave, HOP * pace)
         if draw.random() < 0.8:
-            spectra = voices.another_throat(spectra, draw)
+            spectra = voices.another_throat(spectra, draw, sizes)
         if draw.random() < 0.7:
             spectra = voices.another_microphone(spectra, draw)
         if draw.random() < 0.4:
