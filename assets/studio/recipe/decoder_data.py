@@ -2,7 +2,7 @@
 
 A pair is cut from two crops of one set (see crops.py) by one random box, so what a
 careless face track does to the box, both share. Colour, light, sharpness and painted
-marks are changed alike in both; noise and compression only in the reference.
+marks are changed alike in both; noise and compression move with the skin.
 """
 
 import json
@@ -15,25 +15,23 @@ import numpy as np
 from recipe import decoder_net
 
 HEIGHT, WIDTH = decoder_net.HEIGHT, decoder_net.WIDTH
-HELD_OUT = 25  # Every set whose seed leaves 24 when divided by this is never trained on.
 
 
 @dataclass
 class CropSet:
-    """All crops of one person in one light: pictures [k,h,w,3] BGR, flow [k,h,w,2], known [k,h,w], p [k,7]."""
+    """All crops of one person in one light: pictures [k,h,w,3] BGR, flow [k,h,w,2], known [k,h,w], p [k,7].
 
-    name: str
-    seed: int
+    `back` [k,h,w,3] is the way from the neutral crop to each crop, and how far it is known.
+    """
+
+    number: int
     pictures: np.ndarray
     flow: np.ndarray
     known: np.ndarray
+    back: np.ndarray
     p: np.ndarray
     mouth: np.ndarray
     d: float
-
-    @property
-    def held_out(self) -> bool:
-        return self.seed % HELD_OUT == HELD_OUT - 1
 
 
 def load_set(folder: Path) -> CropSet:
@@ -46,8 +44,23 @@ def load_set(folder: Path) -> CropSet:
     mouth = np.zeros(known.shape[1:], np.uint8)
     cv2.ellipse(mouth, middle, (round(0.45 * about["d"]), round(0.5 * about["d"])), 0, 0, 360, 255, -1)
     ignored = (known == 0) & (mouth[None] == 0)
-    return CropSet(str(folder), about.get("seed", 0), pictures, flow, np.where(ignored, 128, known).astype(np.uint8),
-                   np.array(about["p"], np.float32), np.array(about["mouth"]), about["d"])
+    back = np.stack([_turned(one.astype(np.float32), k == 255) for one, k in zip(flow, known)])
+    return CropSet(int(folder.name), pictures, flow, np.where(ignored, 128, known).astype(np.uint8),
+                   back, np.array(about["p"], np.float32), np.array(about["mouth"]), about["d"])
+
+
+def _turned(flow: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """A flow [h,w,2] seen from its other end [h,w,3], by scattering; the last channel is 1 where it is known."""
+    h, w = known.shape
+    x, y = np.meshgrid(np.arange(w), np.arange(h))
+    column, row = (np.rint(a + flow[..., i]).astype(int) for i, a in enumerate((x, y)))
+    landed = known & (column >= 0) & (column < w) & (row >= 0) & (row < h)
+    at = (row * w + column)[landed]
+    sums = [np.bincount(at, v, h * w).reshape(h, w) for v in (-flow[landed, 0], -flow[landed, 1], np.ones(len(at)))]
+    sums = cv2.GaussianBlur(np.stack(sums, -1).astype(np.float32), (0, 0), 0.8)
+    share = sums[..., 2:]
+    sure = cv2.erode((share > 0.3).astype(np.uint8), np.ones((3, 3), np.uint8))[..., None]  # The blur crossed edges.
+    return np.concatenate([sums[..., :2] / np.maximum(share, 1e-3), sure], -1).astype(np.float16)
 
 
 def box(one: CropSet, rng: np.random.Generator | None) -> tuple[np.ndarray, bool]:
@@ -55,7 +68,7 @@ def box(one: CropSet, rng: np.random.Generator | None) -> tuple[np.ndarray, bool
     scale, angle, shift, mirror = one.d / decoder_net.D, 0.0, np.zeros(2), False
     if rng is not None:
         # Most tracks are good, some are a tenth off.
-        misfit = rng.choice([0.25, 1.0])
+        misfit = rng.choice([0.25, 0.25, 1.0])
         scale *= 1 + misfit * rng.uniform(-0.1, 0.1)
         angle = misfit * rng.uniform(-0.12, 0.12)
         shift = misfit * rng.uniform(-0.1, 0.1, 2) * one.d
@@ -92,9 +105,20 @@ def exact_pair(one: CropSet, reference: int, target: int) -> Pair:
 
 def _pair(one: CropSet, reference: int, target: int, matrix: np.ndarray) -> Pair:
     a, b = (cut(one.pictures[i], matrix).astype(np.float32) / 255 for i in (reference, target))
-    flow = cut(one.flow[target].astype(np.float32), matrix) @ np.linalg.inv(matrix[:, :2]).T.astype(np.float32)
-    known = cut(one.known[target], matrix, cv2.INTER_NEAREST).astype(np.float32) / 255
+    flow, known = motion(one, reference, target)
+    flow = cut(flow, matrix) @ np.linalg.inv(matrix[:, :2]).T.astype(np.float32)
+    known = cut(known, matrix, cv2.INTER_NEAREST).astype(np.float32) / 255
     return Pair(a, b, one.p[target].copy(), flow, known, reference == 0)
+
+
+def motion(one: CropSet, reference: int, target: int) -> tuple[np.ndarray, np.ndarray]:
+    """Flow [h,w,2] of a target crop to a reference crop, and where it is known [h,w]: 255 yes, 0 no source, 128 ignore."""
+    flow, known = one.flow[target].astype(np.float32), one.known[target]
+    if reference == 0:
+        return flow, known
+    x, y = np.meshgrid(np.arange(flow.shape[1], dtype=np.float32), np.arange(flow.shape[0], dtype=np.float32))
+    onward = cv2.remap(one.back[reference].astype(np.float32), x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR)
+    return flow + onward[..., :2], np.where((onward[..., 2] < 0.9) & (known == 255), 128, known).astype(np.uint8)
 
 
 def random_pair(one: CropSet, rng: np.random.Generator) -> Pair:
@@ -118,12 +142,12 @@ def _mark(pair: Pair, one: CropSet, reference: int, target: int, matrix: np.ndar
     h, w = one.known.shape[1:]
     kind = rng.integers(4)
     if kind == 0:  # Speckle like stubble.
-        grain = cv2.resize(rng.normal(0, 1, (h * 2 // 3, w * 2 // 3)).astype(np.float32), (w, h))
-        pattern = np.minimum(0, grain) * rng.uniform(0.05, 0.4)
+        grain = cv2.resize(rng.standard_normal((h * 2 // 3, w * 2 // 3), np.float32), (w, h))
+        pattern = np.minimum(0, grain) * np.float32(rng.uniform(0.05, 0.4))
     elif kind == 1:  # Patches.
         cells = rng.integers(4, 40)
-        pattern = cv2.resize(rng.normal(0, 1, (cells, cells)).astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
-        pattern *= rng.uniform(0.03, 0.2)
+        pattern = cv2.resize(rng.standard_normal((cells, cells), np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
+        pattern *= np.float32(rng.uniform(0.03, 0.2))
     elif kind == 2:  # Strokes.
         pattern = np.zeros((h, w), np.float32)
         for _ in range(rng.integers(3, 30)):
@@ -149,17 +173,20 @@ def _mark(pair: Pair, one: CropSet, reference: int, target: int, matrix: np.ndar
 
 def _develop(pair: Pair, rng: np.random.Generator) -> None:
     """Exposure, colour, contrast and a light from one side, alike in both."""
-    gamma, gain = np.exp(rng.normal(0, 0.2)), np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.08, 3))
-    grey_share, contrast = 1 - np.exp(rng.normal(0, 0.2)), np.exp(rng.normal(0, 0.15))
-    side, strength = rng.uniform(0, 2 * np.pi), rng.choice([0.0, rng.uniform(0, 0.6)])
-    y, x = np.mgrid[-1:1:HEIGHT * 1j, -1:1:WIDTH * 1j]
-    light = np.exp(strength * (x * np.cos(side) + y * np.sin(side)))[..., None]
-    middle = pair.reference.mean()
+    gamma = float(np.exp(rng.normal(0, 0.2)))
+    gain = np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.08, 3)).astype(np.float32)
+    grey_share, contrast = float(1 - np.exp(rng.normal(0, 0.2))), float(np.exp(rng.normal(0, 0.15)))
+    side, strength = float(rng.uniform(0, 2 * np.pi)), float(rng.choice([0.0, rng.uniform(0, 0.6)]))
+    across = np.exp(np.float32(strength * np.cos(side)) * np.linspace(-1, 1, WIDTH, dtype=np.float32))
+    down = np.exp(np.float32(strength * np.sin(side)) * np.linspace(-1, 1, HEIGHT, dtype=np.float32))
+    light = (down[:, None] * across)[..., None] * gain
+    middle = float(pair.reference.mean())
+    # Towards grey and away from the middle grey in one matrix.
+    matrix = (np.eye(3) * (1 - grey_share) + grey_share / 3) * contrast
+    matrix = np.concatenate([matrix, np.full((3, 1), middle * (1 - contrast))], 1).astype(np.float32)
     for name in ("reference", "target"):
-        picture = np.clip(getattr(pair, name), 0, 1) ** gamma * gain * light
-        grey = picture.mean(-1, keepdims=True)
-        picture = picture + (grey - picture) * grey_share
-        setattr(pair, name, np.clip((picture - middle) * contrast + middle, 0, 1).astype(np.float32))
+        picture = np.power(np.clip(getattr(pair, name), 0, 1), np.float32(gamma)) * light
+        setattr(pair, name, np.clip(cv2.transform(picture, matrix), 0, 1))
 
 
 def _soften(pair: Pair, rng: np.random.Generator) -> None:
@@ -182,9 +209,13 @@ def _soften(pair: Pair, rng: np.random.Generator) -> None:
 
 
 def _spoil(pair: Pair, rng: np.random.Generator) -> None:
-    """Noise and compression, in the reference only: a target that has them would teach the decoder to make them."""
+    """Noise and compression of the reference, which the target shows where the skin has moved to.
+
+    A clean target would teach the decoder to blur.
+    """
+    clean = pair.reference
     if rng.random() < 0.4:
-        noise = rng.normal(0, rng.uniform(0.003, 0.03), pair.reference.shape).astype(np.float32)
+        noise = rng.standard_normal(clean.shape, np.float32) * np.float32(rng.uniform(0.003, 0.03))
         if rng.random() < 0.5:
             noise = cv2.GaussianBlur(noise, (0, 0), 0.8) * 2
         pair.reference = np.clip(pair.reference + noise, 0, 1)
@@ -192,22 +223,35 @@ def _spoil(pair: Pair, rng: np.random.Generator) -> None:
         quality = int(rng.integers(35, 95))
         _, code = cv2.imencode(".jpg", (pair.reference * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
         pair.reference = cv2.imdecode(code, cv2.IMREAD_COLOR).astype(np.float32) / 255
+    if pair.reference is not clean:
+        x, y = np.meshgrid(np.arange(WIDTH, dtype=np.float32), np.arange(HEIGHT, dtype=np.float32))
+        change = cv2.remap(pair.reference - clean, x + pair.flow[..., 0], y + pair.flow[..., 1], cv2.INTER_LINEAR,
+                           borderMode=cv2.BORDER_REPLICATE)
+        pair.target = np.clip(pair.target + change * (pair.known > 0.75)[..., None], 0, 1)
 
 
 class Crops:
-    """All sets under some folders; `scan` picks up what was rendered since."""
+    """All sets under some folders; `scan` picks up what was rendered since.
 
-    def __init__(self, folders: list[Path]):
-        self.folders, self.sets = folders, {}
+    Of every `every` sets by number the last is held out: never trained on.
+    """
 
-    def scan(self) -> None:
+    def __init__(self, folders: list[Path], every: int = 25):
+        self.folders, self.every, self.sets = folders, every, {}
+
+    def scan(self, only_held_out: bool = False) -> None:
         for folder in self.folders:
-            for one in sorted(folder.glob("*/set.json")):
-                if one.parent not in self.sets and not one.parent.name.endswith(".part"):
+            for one in sorted(folder.rglob("set.json")):
+                if one.parent in self.sets or one.parent.name.endswith(".part"):
+                    continue
+                if not only_held_out or self._held_out(int(one.parent.name)):
                     self.sets[one.parent] = load_set(one.parent)
 
+    def _held_out(self, number: int) -> bool:
+        return (number + 1) % self.every == 0
+
     def training(self) -> list[CropSet]:
-        return [one for one in self.sets.values() if not one.held_out]
+        return [one for one in self.sets.values() if not self._held_out(one.number)]
 
     def held_out(self) -> list[CropSet]:
-        return [one for one in self.sets.values() if one.held_out]
+        return [one for one in self.sets.values() if self._held_out(one.number)]

@@ -48,11 +48,10 @@ def export(ear: AudioNet, decoder: Decoder, path: pathlib.Path) -> None:
         _export_half(Painter(decoder), inputs, halves[1], ["face", BETWEEN], ["out"])
         first, second = (onnx.load(half) for half in halves)
     # Names of the halves' own tensors may be the same: a prefix tells them apart.
-    whole = onnx.compose.merge_models(
-        onnx.compose.add_prefix(first, "ear/", rename_inputs=False, rename_outputs=False),
-        onnx.compose.add_prefix(second, "painter/", rename_inputs=False, rename_outputs=False),
-        io_map=[(BETWEEN, BETWEEN)],
-    )
+    for half, prefix in ((first, "ear/"), (second, "painter/")):
+        _prefix(half.graph, prefix, {"mel", "face", BETWEEN, "out"})
+    whole = onnx.compose.merge_models(first, second, io_map=[(BETWEEN, BETWEEN)])
+    del whole.opset_import[1:]  # Both halves brought the same.
     whole.producer_name, whole.producer_version, whole.doc_string = "mouthpiece-studio", "", ""
     onnx.checker.check_model(whole)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,3 +64,14 @@ def _export_half(net: nn.Module, inputs: tuple, path: pathlib.Path, names: list[
     torch.onnx.export(
         net, inputs, path, input_names=names, output_names=outputs, dynamic_axes=axes, opset_version=OPSET, dynamo=False
     )
+
+
+def _prefix(graph: onnx.GraphProto, prefix: str, kept: set[str]) -> None:
+    """Puts `prefix` before the names of all nodes and of all tensors but those that are kept."""
+    named = lambda name: name if name == "" or name in kept else prefix + name
+    for node in graph.node:
+        node.name = prefix + node.name
+        node.input[:] = [named(name) for name in node.input]
+        node.output[:] = [named(name) for name in node.output]
+    for value in (*graph.initializer, *graph.value_info):
+        value.name = named(value.name)

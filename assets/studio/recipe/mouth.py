@@ -34,4 +34,4 @@ def lift_tongue(tongue: np.ndarray, amount: float) -> np.ndarray:
     """Lifts the tip of the tongue's vertices [n,3] towards the upper teeth."""
     z = tongue[:, 2]
     tip = ((z - z.min()) / (z.max() - z.min())) ** 2
-    return tongue + tip[:, None] * np.array([0.0, 0.13, 0.10]) * amount
+    return tongue + tip[:, None] * np.array([0.0, 0.11, 0.04]) * amount

@@ -151,7 +151,7 @@ class Stage:
         face, mesh = self.face, self.face.teeth.mesh
         teeth = add_mesh("teeth", face.teeth_at(face.neutral), mesh.faces, mesh.uvs, mesh.face_uvs, subdivisions,
                          tooth_and_gum)
-        piece = _pieces(mesh.faces, len(mesh.vertices))
+        piece = pieces(mesh.faces, len(mesh.vertices))
         gums = np.bincount(piece).argmax()  # One connected piece; each tooth is another.
         teeth.data.polygons.foreach_set("material_index",
                                         np.array([piece[f[0]] == gums for f in mesh.faces], np.int32))
@@ -238,7 +238,7 @@ class Stage:
                          height / 2 - seen[..., 1] / -seen[..., 2] * focal + data.shift_y * height], -1)
 
 
-def _pieces(faces: list[list[int]], count: int) -> np.ndarray:
+def pieces(faces: list[list[int]], count: int) -> np.ndarray:
     """The connected piece [count] that each vertex belongs to."""
     edges = np.array([(f[i], f[(i + 1) % len(f)]) for f in faces for i in range(len(f))])
     graph = scipy.sparse.coo_matrix((np.ones(len(edges)), edges.T), (count, count))
