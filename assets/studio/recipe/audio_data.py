@@ -1,12 +1,13 @@
 """Batches for the ear: crops of mel and their tracks, from a pool that is always being renewed."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from recipe import labels, voices
 from recipe.audio_net import OFFSET, WINDOW
-from recipe.mel import FLOOR, HOP, RATE, STEPS_A_SECOND, UNITS_A_DECIBEL
+from recipe.mel import FLOOR, HOP, RATE, STEPS_A_SECOND, UNITS_A_DECIBEL, mel
 from recipe.noises import any_noise
 from recipe.synthesis import Spoken, read_voice
 
@@ -18,6 +19,9 @@ _ROUNDING = 0.4 / STEPS_A_SECOND
 # Women are few among the free voices, and their nasals are the hardest to tell; English has
 # sounds at the start of words that most of the other languages lack.
 _FAVOURED = {"czech_dita", "suo_fi_lj_diphone", "upc_ca_ona_hts", "awb", "rms", "kal16", "kal_diphone"}
+# How far a voice's throat may be changed, see voices.another_throat: from a bass to a child, whoever it was.
+_SMALL_VOICES = {"czech_dita", "czech_krb", "suo_fi_lj_diphone", "upc_ca_ona_hts"}
+_SMALL, _MIXED, _LARGE = (-0.20, 0.14), (-0.14, 0.24), (-0.08, 0.32)
 _POOL = 360
 _NOISES = 90
 # Silence before and after an utterance, in seconds.
@@ -33,12 +37,14 @@ class Crops:
     def __init__(self, folder: Path, seed: int | list[int]):
         self._draw = np.random.default_rng(seed)
         self._voices: list[list[Spoken]] = []
+        self._sizes: list[tuple[float, float]] = []
         shares = []
         for path in sorted(folder.glob("*.npz")):
             if path.name.endswith(".partial.npz"):
                 continue
             spoken = read_voice(path)
             self._voices.append(spoken)
+            self._sizes.append(_SMALL if path.stem in _SMALL_VOICES else _MIXED if path.stem == "espeak" else _LARGE)
             minutes = sum(one.duration for one in spoken) / 60
             favour = 1.6 if path.stem in _FAVOURED else 1.0
             # A voice's share grows with its minutes, but the small ones count: each is another throat.
@@ -48,6 +54,14 @@ class Crops:
         self._shares = np.array(shares) / sum(shares)
         self._noises = [self._new_noise() for _ in range(8)]
         self._pool: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def plain(self, each: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """mel [1, 80, steps] and tracks [7, steps - 15] of `each` utterances a voice, as they were spoken."""
+        for voice in self._voices:
+            for index in self._draw.integers(0, len(voice), each):
+                spoken = voice[index]
+                heard = mel(spoken.wave)
+                yield heard.T[None], _track(spoken, len(heard), 0.0, 1.0).T
 
     def batch(self, crops: int, fresh: int) -> tuple[np.ndarray, np.ndarray]:
         """mel [crops, 1, 80, CROP + 15] and tracks [crops, 7, CROP], `fresh` of them never seen."""
@@ -62,9 +76,9 @@ class Crops:
         mels, tracks = zip(*(self._crop(*self._pool[index]) for index in chosen))
         return np.stack(mels)[:, None], np.stack(tracks)
 
-    def _crop(self, mel: np.ndarray, track: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _crop(self, heard: np.ndarray, track: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         start = self._draw.integers(0, len(track) - CROP + 1)
-        cut = mel[start : start + CROP + WINDOW - 1].T.copy()
+        cut = heard[start : start + CROP + WINDOW - 1].T.copy()
         if self._draw.random() < 0.5:
             cut = np.maximum(cut + self._draw.uniform(-5, 5) * UNITS_A_DECIBEL, FLOOR)
         if self._draw.random() < 0.12:
@@ -84,19 +98,15 @@ class Crops:
             spectra = self._noise(CROP + WINDOW + 240, draw.uniform(*_NOISE_LEVEL))
             if draw.random() < 0.3:
                 spectra = voices.another_microphone(spectra, draw)
-            mel = voices.to_mel(spectra)
-            return mel, np.zeros((len(mel) - WINDOW + 1, labels.COUNT), np.float32)
-        mel, pace, spoken = self._speech()
-        moments = (np.arange(len(mel) - WINDOW + 1) / STEPS_A_SECOND - OFFSET + _ROUNDING) * pace
-        track = labels.tracks(_later(spoken.segments, _MARGIN), spoken.duration + 2 * _MARGIN + 0.5)
-        places = moments * labels.RATE
-        at = np.arange(len(track))
-        columns = [np.interp(places, at, track[:, column]) for column in range(labels.COUNT)]
-        return mel, np.stack(columns, 1).astype(np.float32)
+            heard = voices.to_mel(spectra)
+            return heard, np.zeros((len(heard) - WINDOW + 1, labels.COUNT), np.float32)
+        heard, pace, spoken = self._speech()
+        return heard, _track(spoken, len(heard), _MARGIN, pace)
 
     def _speech(self) -> tuple[np.ndarray, float, Spoken]:
         draw = self._draw
-        voice = self._voices[draw.choice(len(self._voices), p=self._shares)]
+        chosen = draw.choice(len(self._voices), p=self._shares)
+        voice, sizes = self._voices[chosen], self._sizes[chosen]
         spoken = voice[draw.integers(len(voice))]
         # Crops are 2.2 s long; two short utterances are not joined, a pause after one is.
         shortest = (CROP + WINDOW) / STEPS_A_SECOND * 1.45
@@ -109,7 +119,7 @@ class Crops:
         pace = float(np.exp(draw.uniform(-0.25, 0.28))) if draw.random() < 0.7 else 1.0
         spectra = voices.magnitudes(wave, HOP * pace)
         if draw.random() < 0.8:
-            spectra = voices.another_throat(spectra, draw)
+            spectra = voices.another_throat(spectra, draw, sizes)
         if draw.random() < 0.7:
             spectra = voices.another_microphone(spectra, draw)
         if draw.random() < 0.4:
@@ -131,6 +141,18 @@ class Crops:
         start = self._draw.integers(0, len(noise))
         rows = np.take(noise, np.arange(start, start + steps), axis=0, mode="wrap")
         return rows * np.float32(10 ** (level / 20))
+
+
+def _track(spoken: Spoken, steps: int, margin: float, pace: float) -> np.ndarray:
+    """[steps - 15, 7]: what the mouth does in the frame that each window is heard for.
+
+    The mel has `steps`; the speech starts `margin` seconds after it and goes `pace` times as fast as it was spoken.
+    """
+    track = labels.tracks(_later(spoken.segments, margin), spoken.duration + 2 * margin + 0.5)
+    moments = (np.arange(steps - WINDOW + 1) / STEPS_A_SECOND - OFFSET + _ROUNDING) * pace
+    at = np.arange(len(track))
+    columns = [np.interp(moments * labels.RATE, at, track[:, column]) for column in range(labels.COUNT)]
+    return np.stack(columns, 1).astype(np.float32)
 
 
 def _later(segments: list[labels.Segment], seconds: float) -> list[labels.Segment]:

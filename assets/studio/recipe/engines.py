@@ -26,7 +26,8 @@ _PHONES = {
            "L": "l", "J": "n", "N": "k", "rr": "r", "B": "p", "D": "th", "G": "k", "uw": "w", "iy": "y", "Y": "y"},
     "hi": {"aa": "aa", "eh": "eh", "ii": "iy", "uu": "uw", "oo": "ow", "ei": "eh", "ai": "ae", "au": "ao",
            "bh": "p", "ph": "p", "mh": "p", "th": "t", "dh": "t", "tt": "t", "dd": "t", "nn": "n", "kh": "k",
-           "gh": "k", "jh": "sh", "j": "sh", "c": "sh", "ch": "sh", "chh": "sh", "ng": "k", "nj": "n", "a": "ah", "oh": "ow"},
+           "gh": "k", "jh": "sh", "j": "sh", "c": "sh", "ch": "sh", "chh": "sh", "ng": "k", "nj": "n", "a": "ah",
+           "oh": "ow"},
     "ru": {"c": "s", "ch": "sh", "sch": "sh", "zh": "sh", "j": "y", "ur": "ax", "ae": "ax", "ay": "ax", "y": "ih",
            "yy": "ih", "h": "k", "hh": "k"},
 }  # fmt: skip

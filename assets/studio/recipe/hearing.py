@@ -60,9 +60,10 @@ def lag(openings: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> float:
     """How many ms the openings [frames] come after the truth's openings [steps]: the best correlation's place."""
     lags = np.arange(-_LONGEST_LAG, _LONGEST_LAG + 1e-9, 1 / labels.RATE)
     judged = np.concatenate(openings)
-    fits = [
-        correlation(judged, np.concatenate([at_frames(t, len(o), -by) for o, t in zip(openings, truths)])) for by in lags
-    ]
+    fits = []
+    for by in lags:
+        moved = [at_frames(truth, len(opening), -by) for opening, truth in zip(openings, truths)]
+        fits.append(correlation(judged, np.concatenate(moved)))
     best = int(np.argmax(fits))
     if not 0 < best < len(lags) - 1:
         return float(lags[best] * 1000)

@@ -24,7 +24,9 @@ def fan(draw: np.random.Generator, samples: int) -> np.ndarray:
     time = np.arange(samples) / RATE
     air = coloured(draw, samples)
     blades = draw.uniform(25, 180)
-    hum = sum(np.sin(2 * np.pi * blades * k * time + draw.uniform(0, 6)) / k ** draw.uniform(0.6, 1.6) for k in range(1, 12))
+    hum = np.zeros(samples)
+    for k in range(1, 12):
+        hum += np.sin(2 * np.pi * blades * k * time + draw.uniform(0, 6)) / k ** draw.uniform(0.6, 1.6)
     slow = 1 + draw.uniform(0, 0.3) * np.sin(2 * np.pi * draw.uniform(0.2, 6) * time)
     return (air / air.std() + draw.uniform(0, 1.2) * hum / hum.std()) * slow
 

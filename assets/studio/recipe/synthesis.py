@@ -72,13 +72,13 @@ HELD_OUT = (
 
 # Italian is missing on purpose: it is the language that nobody trains on.
 _ESPEAK_LANGUAGES = (
-    "en-us en-us en-us en-029 en-gb-x-gbclan en-gb-scotland en-gb-x-rp en-us de fr es es-419 pt pt-br ru pl ja hi tr nl sv id vi "
-    "cs fi ca el ro hu mr"
+    "en-us en-us en-us en-029 en-gb-x-gbclan en-gb-scotland en-gb-x-rp en-us de fr es es-419 pt pt-br ru pl ja hi tr nl sv id "
+    "vi cs fi ca el ro hu mr"
 ).split()
 _ESPEAK_VARIANTS = (
     "f1 f2 f3 f4 f5 m1 m2 m3 m4 m5 m6 m7 m8 klatt klatt2 klatt3 klatt4 klatt5 klatt6 Alicia Andrea Andy aunty belinda "
-    "linda anika steph steph2 steph3 Michael Mike paul rob robert david max john edward ed Lee Gene Gene2 pablo marcelo "
-    "benjamin adam Alex antonio boris caleb Denis Diogo Gustave Henrique Hugo Jacky Marco Mario michel miguel Nguyen "
+    "linda anika steph steph2 steph3 Michael Mike paul rob robert david max john edward ed Lee Gene Gene2 pablo "
+    "marcelo benjamin adam Alex antonio boris caleb Denis Diogo Gustave Henrique Hugo Jacky Marco Mario michel miguel Nguyen "
     "pedro quincy sandro shelby travis victor Zac norbert grandma grandpa whisper whisperf"
 ).split()
 _BATCH = 24
@@ -90,7 +90,8 @@ def _espeak(voice: Voice, draw: random.Random) -> Iterator[Utterance]:
     engine, texts = Espeak(), Texts(draw)
     while True:
         language = draw.choice(_ESPEAK_LANGUAGES)
-        text = texts.invented(not language.startswith("en")) if draw.random() < voice.invented else texts.in_language(language)
+        made_up = draw.random() < voice.invented
+        text = texts.invented(not language.startswith("en")) if made_up else texts.in_language(language)
         variant = draw.choice(["", "", *("+" + name for name in _ESPEAK_VARIANTS)])
         wave, segments = engine.say(
             text, language + variant, draw.randint(105, 240), draw.randint(10, 90), draw.randint(10, 90)

@@ -43,17 +43,19 @@ def _stretched(rows: np.ndarray, factor: np.ndarray) -> np.ndarray:
     return rows[lines, low] * (1 - part) + rows[lines, low + 1] * part
 
 
-def another_throat(spectra: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-    """Another length of throat, another pitch and tune, another breath."""
+def another_throat(spectra: np.ndarray, draw: np.random.Generator, sizes: tuple[float, float]) -> np.ndarray:
+    """Another length of throat, another pitch and tune, another breath.
+
+    `sizes` bounds how much formants move up, as a logarithm: a man becomes a woman at about 0.17.
+    """
     logs = np.log(spectra + 1e-5)
     cepstrum = np.fft.irfft(logs, axis=1)[:, :_LIFTER]
     cepstrum[:, 1:] *= 2
     envelope = (cepstrum @ _COSINES).astype(np.float32)
     rest = logs - envelope
     steps = len(spectra)
-    # From a bass to a child; the free voices are big men, mostly, so more way up than down. Long throats have low voices: without that, nobody could tell
-    # a small person's m from a large one's n.
-    throat = draw.uniform(-0.12, 0.30)
+    # Long throats have low voices: without that, nobody could tell a small person's m from a large one's n.
+    throat = draw.uniform(*sizes)
     # Mouth and pharynx don't scale alike.
     bend = draw.normal(0, 0.035) * np.tanh((_HERTZ - 1800) / 900)
     envelope = _stretched(envelope, np.exp(throat + bend)[None])
@@ -62,7 +64,7 @@ def another_throat(spectra: np.ndarray, draw: np.random.Generator) -> np.ndarray
         flat = cepstrum[:, :5] @ _COSINES[:5]
         envelope = flat + draw.uniform(0.75, 1.3) * (envelope - flat)
     if draw.random() < 0.9:
-        pitch = 2.6 * throat + draw.normal(0, 0.15)
+        pitch = 3.0 * throat + draw.normal(0, 0.15)
         tune = np.cumsum(draw.standard_normal(steps // 8 + 2)) * draw.uniform(0, 0.05)
         tune = np.interp(np.arange(steps) / 8, np.arange(len(tune)), tune - tune.mean())
         rest = _stretched(rest, np.clip(np.exp(pitch + tune), 0.5, 2.2)[:, None])
