@@ -47,7 +47,8 @@ def loss(logits: Tensor, truth: Tensor) -> Tensor:
     """Of [n, 7, steps] each. Cross-entropy and distance, movement, opening, and the size of both."""
     guess = torch.sigmoid(logits)
     # Closed lips and lips on teeth are short and rare, and seen at once when they are missed.
-    matter = _WEIGHTS * torch.ones_like(truth)
+    weights = _WEIGHTS.to(truth.device)
+    matter = weights * torch.ones_like(truth)
     matter[:, _PRESS] += 1.8 * truth[:, _PRESS]
     matter[:, _JAW] += 2.0 * truth[:, _PRESS] + 1.0 * truth[:, _FTUCK]
     matter[:, _FTUCK] += 4.0 * truth[:, _FTUCK]
@@ -56,8 +57,8 @@ def loss(logits: Tensor, truth: Tensor) -> Tensor:
     # What is left when the guess is the truth is no fault: it keeps the figure readable.
     entropy = entropy - functional.binary_cross_entropy(truth, truth, reduction="none")
     near = (matter * (2 * entropy + 0.5 * (guess - truth).abs())).mean()
-    moving = (_WEIGHTS * (_change(guess) - _change(truth)).abs()).mean()
-    trembling = (_WEIGHTS * (_change(_change(guess)) - _change(_change(truth))).abs()).mean()
+    moving = (weights * (_change(guess) - _change(truth)).abs()).mean()
+    trembling = (weights * (_change(_change(guess)) - _change(_change(truth))).abs()).mean()
     opened, should = _opening(guess), _opening(truth)
     shape = (opened - should).abs().mean() + 0.5 * (_change(opened) - _change(should)).abs().mean()
     # In doubt the other terms choose the mean: lips that move too little.
@@ -73,11 +74,12 @@ class Training:
 
     def __init__(self, folder: Path, crops: Crops, plan: Plan):
         self._folder, self._crops, self._plan = folder, crops, plan
-        self._net = AudioNet()
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._net = AudioNet().to(self._device)
         # A mouth at rest to begin with.
         nn.init.normal_(self._net.head.weight, 0, 0.03)
         nn.init.constant_(self._net.head.bias, -1.8)
-        self._average = AudioNet()
+        self._average = AudioNet().to(self._device)
         self._average.load_state_dict(self._net.state_dict())
         self._optimiser = torch.optim.AdamW(self._net.parameters(), plan.rate, weight_decay=1e-2)
         self._step, self._seconds = 0, 0.0
@@ -85,7 +87,7 @@ class Training:
             self._resume()
 
     def _resume(self) -> None:
-        state = torch.load(self._folder / "audio.state", weights_only=True)
+        state = torch.load(self._folder / "audio.state", weights_only=True, map_location=self._device)
         self._net.load_state_dict(state["net"])
         self._average.load_state_dict(state["average"])
         self._optimiser.load_state_dict(state["optimiser"])
@@ -124,10 +126,10 @@ class Training:
         rate = self._plan.rate * min(1, (self._step + 1) / self._plan.warm_up) * (0.5 + 0.5 * math.cos(math.pi * done))
         for group in self._optimiser.param_groups:
             group["lr"] = rate + 1e-5
-        mel, truth = (torch.from_numpy(part) for part in self._crops.batch(self._plan.crops, self._plan.fresh))
+        mel, truth = (torch.from_numpy(part).to(self._device) for part in self._crops.batch(self._plan.crops, self._plan.fresh))
         self._net.train()
         # bfloat16 halves the time where the processor has it, and loses nothing.
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(self._device.type, torch.bfloat16):
             logits = self._net.logits(mel.contiguous(memory_format=torch.channels_last))
         value = loss(logits.float(), truth.clamp(0, 1))
         self._optimiser.zero_grad()
