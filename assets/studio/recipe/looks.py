@@ -98,7 +98,7 @@ LEO = {
     "tone": "AgX - Medium High Contrast",
 }
 
-AVA["actions"], LEO["actions"] = ["smile"], ["nod"]
+AVA["actions"], LEO["actions"] = ["smile", "nod"], ["nod", "look-aside"]
 AVA["motion"] = {"seed": 11, "calm": 1.0,
                  "blinks": [(31, BLINK), (97, LONG_BLINK), (168, BLINK)],
                  "glances": [(12, 31, (0.5, -0.4)), (55, 68, (-0.9, 0.3)), (80, 97, "left"), (120, 141, (0.6, 0.5)),
