@@ -177,10 +177,20 @@ class Portrait:
         self.stage.add_mouth_light(self.look["mouth_light"])
         # Only the key light glints in the eyes: a second glint, in the middle, makes them stare.
         self.scene.collection.objects[-1].visible_glossy = False
+        self._teeth_light(self.look["teeth_light"] * s * s)
         surfaces.ambient(self.look["ambient"])
         self.scene.view_settings.exposure = self.look["exposure"]
         self.scene.view_settings.look = self.look["tone"]
         self.scene.render.film_transparent = True
+
+    def _teeth_light(self, energy: float) -> None:
+        """A light from below that only the mouth's inside sees: the upper lip leaves its teeth grey."""
+        mouth, s = self.face.mouth_middle, self.face.scale
+        inside = bpy.data.collections.new("inside of the mouth")
+        inside.objects.link(self.stage.things["teeth"])
+        inside.objects.link(self.stage.things["tongue"])
+        lamp = add_light(mouth + np.array([0.0, -0.7, 2.4]) * s, 0.6 * s, energy, (1.0, 0.95, 0.88), mouth)
+        lamp.light_linking.receiver_collection = lamp.light_linking.blocker_collection = inside
 
     def express(self, units: dict[str, float] | None = None, p: np.ndarray | None = None,
                 smile: float | None = None) -> None:
