@@ -58,7 +58,7 @@ impl Bench {
     fn new() -> Self {
         let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
         let runtime = Runtime::load(&lipsync::Config::default()).expect("make setup");
-        let bundle = Bundle::open(&assets.join("models/ava-192")).expect("the model");
+        let bundle = Bundle::open(&assets.join("models/mouthpiece-256")).expect("the model");
         Self {
             welcome: assets.join("speech/welcome.flac"),
             avatar: Arc::new(Avatar::open(&assets.join("avatars/ava")).expect("the avatar")),

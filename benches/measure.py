@@ -125,7 +125,7 @@ def measure_speech(server, n):
 def measure_microphone(_, n):
     import tomllib
 
-    look_ahead = tomllib.loads((ROOT / "assets/models/ava-192/model.toml").read_text())["look_ahead_ms"] / 1000
+    look_ahead = tomllib.loads((ROOT / "assets/models/mouthpiece-256/model.toml").read_text())["look_ahead_ms"] / 1000
     # Silence first, so that the onset is not paplay's own start: the sound's clock begins with the sink's.
     lead = 1.0
     voice = np.concatenate([np.zeros(int(lead * 48_000)), sounds.welcome()[int(0.06 * 48_000) : 48_000]])

@@ -66,7 +66,7 @@ impl Bench {
         let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
         let avatar = Arc::new(Avatar::open(&assets.join("avatars/ava")).expect("the avatar"));
         let runtime = Runtime::load(&lipsync::Config::default()).expect("make setup");
-        let bundle = Bundle::open(&assets.join("models/ava-192")).expect("the model");
+        let bundle = Bundle::open(&assets.join("models/mouthpiece-256")).expect("the model");
         let library = Library::open(bundle, runtime, Instant::now()).expect("the model fits");
         let welcome = assets.join("speech/welcome.flac");
         let mut file = SoundFile::open(&welcome).expect("the speech");

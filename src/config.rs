@@ -54,7 +54,7 @@ impl Default for Show {
     fn default() -> Self {
         Self {
             avatar: "ava".into(),
-            model: "ava-192".into(),
+            model: "mouthpiece-256".into(),
             assets: String::new(),
         }
     }

@@ -61,7 +61,7 @@ enum Command {
         action: commands::assets::Avatars,
     },
     /// List models, or check one.
-    #[command(after_help = "Example:\n  mouthpiece model check ava-192")]
+    #[command(after_help = "Example:\n  mouthpiece model check mouthpiece-256")]
     Model {
         #[command(flatten)]
         settings: Settings,

@@ -65,7 +65,7 @@ fn from_the_device_to_the_encoder_nothing_is_allocated() {
     let now = Instant::now();
     let avatar = Arc::new(Avatar::open(&assets.join("avatars/ava")).expect("the avatar"));
     let runtime = Runtime::load(&lipsync::Config::default()).expect("ONNX Runtime: make setup");
-    let bundle = Bundle::open(&assets.join("models/ava-192")).expect("the model");
+    let bundle = Bundle::open(&assets.join("models/mouthpiece-256")).expect("the model");
     let library = Library::open(bundle, runtime, now).expect("the model fits");
 
     let mut mouth = Mouth::new(&library.want(now).expect("loaded")).expect("tensors");

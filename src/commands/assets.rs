@@ -45,13 +45,15 @@ pub fn avatars(config: &Config, action: &Avatars) -> anyhow::Result<()> {
     match action {
         Avatars::List => list(&assets.join("avatars"), |folder| {
             let avatar = Avatar::open(folder)?;
-            let frames = avatar.idle().len();
+            let clips = avatar.clips().map(|(name, clip)| {
+                format!("{name} {:.1} s", clip.len() as f64 / f64::from(FPS))
+            });
             Ok(format!(
-                "{}, {}x{}, idle loop of {:.1} s",
+                "{}, {}x{}, clips: {}",
                 avatar.name,
                 avatar.size.width,
                 avatar.size.height,
-                frames as f64 / f64::from(FPS)
+                clips.collect::<Vec<_>>().join(", ")
             ))
         }),
         Avatars::Check { id } => {

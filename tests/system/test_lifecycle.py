@@ -96,7 +96,7 @@ def test_health_status_metrics_and_memory_answer(serve):
 
 def test_the_doctor_and_the_lists_say_what_is_here():
     ports = ["--set", f"http.listen=127.0.0.1:{free_port()}", "--set", f"media.udp_port={free_port()}"]
-    for command in (["doctor", *ports], ["avatar", "list"], ["avatar", "check", "ava"], ["model", "list"], ["model", "check", "ava-192"]):
+    for command in (["doctor", *ports], ["avatar", "list"], ["avatar", "check", "ava"], ["model", "list"], ["model", "check", "mouthpiece-256"]):
         run = subprocess.run([str(PROGRAM), *command], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
         assert run.returncode == 0, (command, run.stdout, run.stderr)
         assert run.stdout.strip(), command

@@ -15,7 +15,9 @@ CROP = 160
 # Frames come every 3.2 steps and their windows start at the step below: 0.4 of a
 # step early on average. The label of a window is taken that much later.
 _ROUNDING = 0.4 / STEPS_A_SECOND
-FAVOURED = {"czech_dita", "suo_fi_lj_diphone", "upc_ca_ona_hts"}
+# Women are few among the free voices, and their nasals are the hardest to tell; English has
+# sounds at the start of words that most of the other languages lack.
+_FAVOURED = {"czech_dita", "suo_fi_lj_diphone", "upc_ca_ona_hts", "awb", "rms", "kal16", "kal_diphone"}
 _POOL = 360
 _NOISES = 90
 # Silence before and after an utterance, in seconds.
@@ -38,14 +40,13 @@ class Crops:
             spoken = read_voice(path)
             self._voices.append(spoken)
             minutes = sum(one.duration for one in spoken) / 60
-            # Women are few among the free voices, and their nasals are the hardest to tell.
-            favour = 1.6 if path.stem in FAVOURED else 1.0
+            favour = 1.6 if path.stem in _FAVOURED else 1.0
             # A voice's share grows with its minutes, but the small ones count: each is another throat.
             shares.append(favour * minutes**0.6)
         if not self._voices:
             raise FileNotFoundError(f"no speech in {folder}: run ./speech first")
         self._shares = np.array(shares) / sum(shares)
-        self._noises = [voices.magnitudes(any_noise(self._draw, 8.0), HOP) for _ in range(_NOISES)]
+        self._noises = [self._new_noise() for _ in range(8)]
         self._pool: list[tuple[np.ndarray, np.ndarray]] = []
 
     def batch(self, crops: int, fresh: int) -> tuple[np.ndarray, np.ndarray]:
@@ -74,9 +75,11 @@ class Crops:
     def _item(self) -> tuple[np.ndarray, np.ndarray]:
         """mel [steps, 80] and tracks [steps - 15, 7] of one augmented utterance, or of a noise."""
         draw = self._draw
-        if draw.random() < 0.02:
-            # Every now and then a noise of the stock is replaced.
-            self._noises[draw.integers(_NOISES)] = voices.magnitudes(any_noise(draw, 8.0), HOP)
+        # The stock of noises grows at first, and later changes slowly.
+        if len(self._noises) < _NOISES and draw.random() < 0.25:
+            self._noises.append(self._new_noise())
+        elif draw.random() < 0.02:
+            self._noises[draw.integers(len(self._noises))] = self._new_noise()
         if draw.random() < 0.16:
             spectra = self._noise(CROP + WINDOW + 240, draw.uniform(*_NOISE_LEVEL))
             if draw.random() < 0.3:
@@ -101,12 +104,11 @@ class Crops:
         tail = np.zeros(int(max(_MARGIN, shortest - spoken.duration - _MARGIN) * RATE), np.float32)
         wave = np.concatenate([margin, spoken.wave, tail])
         wave *= 10 ** (draw.uniform(*_SPEECH_LEVEL) / 20) / (_speaking_level(spoken.wave) + 1e-6)
-        if draw.random() < 0.1:
-            drive = draw.uniform(1, 8) / (np.abs(wave).max() + 1e-6)
-            wave = np.tanh(wave * drive) / drive if draw.random() < 0.5 else np.clip(wave * drive, -1, 1) / drive
+        if draw.random() < 0.14:
+            wave = _overdriven(wave, draw)
         pace = float(np.exp(draw.uniform(-0.25, 0.28))) if draw.random() < 0.7 else 1.0
         spectra = voices.magnitudes(wave, HOP * pace)
-        if draw.random() < 0.7:
+        if draw.random() < 0.8:
             spectra = voices.another_throat(spectra, draw)
         if draw.random() < 0.7:
             spectra = voices.another_microphone(spectra, draw)
@@ -120,9 +122,12 @@ class Crops:
             spectra = voices.mixed(spectra, self._noise(len(spectra), draw.uniform(-95, -60)), draw)
         return voices.to_mel(spectra), pace, spoken
 
+    def _new_noise(self) -> np.ndarray:
+        return voices.magnitudes(any_noise(self._draw, 8.0), HOP)
+
     def _noise(self, steps: int, level: float) -> np.ndarray:
         """[steps, 401] of a noise at `level` dB of full scale."""
-        noise = self._noises[self._draw.integers(_NOISES)]
+        noise = self._noises[self._draw.integers(len(self._noises))]
         start = self._draw.integers(0, len(noise))
         rows = np.take(noise, np.arange(start, start + steps), axis=0, mode="wrap")
         return rows * np.float32(10 ** (level / 20))
@@ -134,6 +139,17 @@ def _later(segments: list[labels.Segment], seconds: float) -> list[labels.Segmen
     moved = [(viseme, start + seconds, end + seconds) for viseme, start, end in segments]
     end = moved[-1][2]
     return [("sil", 0.0, moved[0][1]), *moved, ("sil", end, end + 60.0)]
+
+
+def _overdriven(wave: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """Too loud for something on its way: rounded, cut off, or wrapped around as careless integers are."""
+    peak = np.abs(wave).max() + 1e-6
+    kind = draw.integers(3)
+    if kind == 2:
+        driven = wave / peak * draw.uniform(1.0, 1.7)
+        return ((driven + 1) % 2 - 1) * peak
+    drive = draw.uniform(1, 8) / peak
+    return (np.tanh(wave * drive) if kind else np.clip(wave * drive, -1, 1)) / drive
 
 
 def _speaking_level(wave: np.ndarray) -> float:

@@ -48,7 +48,7 @@ def loss(logits: Tensor, truth: Tensor) -> Tensor:
     guess = torch.sigmoid(logits)
     # Closed lips and lips on teeth are short and rare, and seen at once when they are missed.
     matter = _WEIGHTS * torch.ones_like(truth)
-    matter[:, _PRESS] += 3.0 * truth[:, _PRESS]
+    matter[:, _PRESS] += 1.8 * truth[:, _PRESS]
     matter[:, _JAW] += 2.0 * truth[:, _PRESS] + 1.0 * truth[:, _FTUCK]
     matter[:, _FTUCK] += 4.0 * truth[:, _FTUCK]
     matter[:, _TEETH] += 1.0 * truth[:, _TEETH]
@@ -57,6 +57,7 @@ def loss(logits: Tensor, truth: Tensor) -> Tensor:
     entropy = entropy - functional.binary_cross_entropy(truth, truth, reduction="none")
     near = (matter * (2 * entropy + 0.5 * (guess - truth).abs())).mean()
     moving = (_WEIGHTS * (_change(guess) - _change(truth)).abs()).mean()
+    trembling = (_WEIGHTS * (_change(_change(guess)) - _change(_change(truth))).abs()).mean()
     opened, should = _opening(guess), _opening(truth)
     shape = (opened - should).abs().mean() + 0.5 * (_change(opened) - _change(should)).abs().mean()
     # In doubt the other terms choose the mean: lips that move too little.
@@ -64,7 +65,7 @@ def loss(logits: Tensor, truth: Tensor) -> Tensor:
         (a.std() / (b.std() + 1e-3) - 1).square()
         for a, b in [(opened, should), *((guess[:, k], truth[:, k]) for k in range(COUNT))]
     )
-    return near + 0.5 * moving + 2.0 * shape + 0.02 * size
+    return near + 0.5 * moving + 0.3 * trembling + 2.0 * shape + 0.02 * size
 
 
 class Training:
@@ -78,7 +79,7 @@ class Training:
         nn.init.constant_(self._net.head.bias, -1.8)
         self._average = AudioNet()
         self._average.load_state_dict(self._net.state_dict())
-        self._optimiser = torch.optim.AdamW(self._net.parameters(), plan.rate, weight_decay=2e-3)
+        self._optimiser = torch.optim.AdamW(self._net.parameters(), plan.rate, weight_decay=1e-2)
         self._step, self._seconds = 0, 0.0
         if (folder / "audio.state").exists():
             self._resume()

@@ -15,25 +15,23 @@ import numpy as np
 from recipe import decoder_net
 
 HEIGHT, WIDTH = decoder_net.HEIGHT, decoder_net.WIDTH
-HELD_OUT = 25  # Every set whose seed leaves 24 when divided by this is never trained on.
 
 
 @dataclass
 class CropSet:
-    """All crops of one person in one light: pictures [k,h,w,3] BGR, flow [k,h,w,2], known [k,h,w], p [k,7]."""
+    """All crops of one person in one light: pictures [k,h,w,3] BGR, flow [k,h,w,2], known [k,h,w], p [k,7].
 
-    name: str
-    seed: int
+    `back` [k,h,w,3] is the way from the neutral crop to each crop, and how far it is known.
+    """
+
+    number: int
     pictures: np.ndarray
     flow: np.ndarray
     known: np.ndarray
+    back: np.ndarray
     p: np.ndarray
     mouth: np.ndarray
     d: float
-
-    @property
-    def held_out(self) -> bool:
-        return self.seed % HELD_OUT == HELD_OUT - 1
 
 
 def load_set(folder: Path) -> CropSet:
@@ -46,8 +44,23 @@ def load_set(folder: Path) -> CropSet:
     mouth = np.zeros(known.shape[1:], np.uint8)
     cv2.ellipse(mouth, middle, (round(0.45 * about["d"]), round(0.5 * about["d"])), 0, 0, 360, 255, -1)
     ignored = (known == 0) & (mouth[None] == 0)
-    return CropSet(str(folder), about.get("seed", 0), pictures, flow, np.where(ignored, 128, known).astype(np.uint8),
-                   np.array(about["p"], np.float32), np.array(about["mouth"]), about["d"])
+    back = np.stack([_turned(one.astype(np.float32), k == 255) for one, k in zip(flow, known)])
+    return CropSet(int(folder.name), pictures, flow, np.where(ignored, 128, known).astype(np.uint8),
+                   back, np.array(about["p"], np.float32), np.array(about["mouth"]), about["d"])
+
+
+def _turned(flow: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """A flow [h,w,2] seen from its other end [h,w,3], by scattering; the last channel is 1 where it is known."""
+    h, w = known.shape
+    x, y = np.meshgrid(np.arange(w), np.arange(h))
+    column, row = (np.rint(a + flow[..., i]).astype(int) for i, a in enumerate((x, y)))
+    landed = known & (column >= 0) & (column < w) & (row >= 0) & (row < h)
+    at = (row * w + column)[landed]
+    sums = [np.bincount(at, v, h * w).reshape(h, w) for v in (-flow[landed, 0], -flow[landed, 1], np.ones(len(at)))]
+    sums = cv2.GaussianBlur(np.stack(sums, -1).astype(np.float32), (0, 0), 0.8)
+    share = sums[..., 2:]
+    sure = cv2.erode((share > 0.3).astype(np.uint8), np.ones((3, 3), np.uint8))[..., None]  # The blur crossed edges.
+    return np.concatenate([sums[..., :2] / np.maximum(share, 1e-3), sure], -1).astype(np.float16)
 
 
 def box(one: CropSet, rng: np.random.Generator | None) -> tuple[np.ndarray, bool]:
@@ -55,7 +68,7 @@ def box(one: CropSet, rng: np.random.Generator | None) -> tuple[np.ndarray, bool
     scale, angle, shift, mirror = one.d / decoder_net.D, 0.0, np.zeros(2), False
     if rng is not None:
         # Most tracks are good, some are a tenth off.
-        misfit = rng.choice([0.25, 1.0])
+        misfit = rng.choice([0.25, 0.25, 1.0])
         scale *= 1 + misfit * rng.uniform(-0.1, 0.1)
         angle = misfit * rng.uniform(-0.12, 0.12)
         shift = misfit * rng.uniform(-0.1, 0.1, 2) * one.d
@@ -92,9 +105,20 @@ def exact_pair(one: CropSet, reference: int, target: int) -> Pair:
 
 def _pair(one: CropSet, reference: int, target: int, matrix: np.ndarray) -> Pair:
     a, b = (cut(one.pictures[i], matrix).astype(np.float32) / 255 for i in (reference, target))
-    flow = cut(one.flow[target].astype(np.float32), matrix) @ np.linalg.inv(matrix[:, :2]).T.astype(np.float32)
-    known = cut(one.known[target], matrix, cv2.INTER_NEAREST).astype(np.float32) / 255
+    flow, known = motion(one, reference, target)
+    flow = cut(flow, matrix) @ np.linalg.inv(matrix[:, :2]).T.astype(np.float32)
+    known = cut(known, matrix, cv2.INTER_NEAREST).astype(np.float32) / 255
     return Pair(a, b, one.p[target].copy(), flow, known, reference == 0)
+
+
+def motion(one: CropSet, reference: int, target: int) -> tuple[np.ndarray, np.ndarray]:
+    """Flow [h,w,2] of a target crop to a reference crop, and where it is known [h,w]: 255 yes, 0 no source, 128 ignore."""
+    flow, known = one.flow[target].astype(np.float32), one.known[target]
+    if reference == 0:
+        return flow, known
+    x, y = np.meshgrid(np.arange(flow.shape[1], dtype=np.float32), np.arange(flow.shape[0], dtype=np.float32))
+    onward = cv2.remap(one.back[reference].astype(np.float32), x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR)
+    return flow + onward[..., :2], np.where((onward[..., 2] < 0.9) & (known == 255), 128, known).astype(np.uint8)
 
 
 def random_pair(one: CropSet, rng: np.random.Generator) -> Pair:
@@ -187,39 +211,47 @@ def _soften(pair: Pair, rng: np.random.Generator) -> None:
 def _spoil(pair: Pair, rng: np.random.Generator) -> None:
     """Noise and compression of the reference, which the target shows where the skin has moved to.
 
-    A clean target would teach the decoder to blur. Where the motion is not known, spoil less often.
+    A clean target would teach the decoder to blur.
     """
-    clean, often = pair.reference, 0.4 if pair.from_neutral else 0.15
-    if rng.random() < often:
+    clean = pair.reference
+    if rng.random() < 0.4:
         noise = rng.standard_normal(clean.shape, np.float32) * np.float32(rng.uniform(0.003, 0.03))
         if rng.random() < 0.5:
             noise = cv2.GaussianBlur(noise, (0, 0), 0.8) * 2
         pair.reference = np.clip(pair.reference + noise, 0, 1)
-    if rng.random() < often:
+    if rng.random() < 0.4:
         quality = int(rng.integers(35, 95))
         _, code = cv2.imencode(".jpg", (pair.reference * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
         pair.reference = cv2.imdecode(code, cv2.IMREAD_COLOR).astype(np.float32) / 255
-    if pair.from_neutral and pair.reference is not clean:
+    if pair.reference is not clean:
         x, y = np.meshgrid(np.arange(WIDTH, dtype=np.float32), np.arange(HEIGHT, dtype=np.float32))
         change = cv2.remap(pair.reference - clean, x + pair.flow[..., 0], y + pair.flow[..., 1], cv2.INTER_LINEAR,
                            borderMode=cv2.BORDER_REPLICATE)
-        pair.target = np.clip(pair.target + change * (pair.known > 0.4)[..., None], 0, 1)
+        pair.target = np.clip(pair.target + change * (pair.known > 0.75)[..., None], 0, 1)
 
 
 class Crops:
-    """All sets under some folders; `scan` picks up what was rendered since."""
+    """All sets under some folders; `scan` picks up what was rendered since.
 
-    def __init__(self, folders: list[Path]):
-        self.folders, self.sets = folders, {}
+    Of every `every` sets by number the last is held out: never trained on.
+    """
 
-    def scan(self) -> None:
+    def __init__(self, folders: list[Path], every: int = 25):
+        self.folders, self.every, self.sets = folders, every, {}
+
+    def scan(self, only_held_out: bool = False) -> None:
         for folder in self.folders:
-            for one in sorted(folder.glob("*/set.json")):
-                if one.parent not in self.sets and not one.parent.name.endswith(".part"):
+            for one in sorted(folder.rglob("set.json")):
+                if one.parent in self.sets or one.parent.name.endswith(".part"):
+                    continue
+                if not only_held_out or self._held_out(int(one.parent.name)):
                     self.sets[one.parent] = load_set(one.parent)
 
+    def _held_out(self, number: int) -> bool:
+        return (number + 1) % self.every == 0
+
     def training(self) -> list[CropSet]:
-        return [one for one in self.sets.values() if not one.held_out]
+        return [one for one in self.sets.values() if not self._held_out(one.number)]
 
     def held_out(self) -> list[CropSet]:
-        return [one for one in self.sets.values() if one.held_out]
+        return [one for one in self.sets.values() if self._held_out(one.number)]

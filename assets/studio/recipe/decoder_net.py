@@ -135,15 +135,15 @@ class Decoder(nn.Module):
         mask = torch.sigmoid(fine[:, 3:4] * 8 - 4) * self.painted
         return flow, coarse[:, 2:5] * self.moved, fine[:, :3] + 0.5, mask
 
-    def compose(self, picture: Tensor, flow: Tensor, shade: Tensor, paint: Tensor, mask: Tensor) -> Tensor:
-        """Puts the parts together."""
-        before = MOVED.of(picture)
+    def compose(self, before: Tensor, flow: Tensor, shade: Tensor, paint: Tensor, mask: Tensor) -> Tensor:
+        """Puts the parts together over MOVED of the slice as it was [n,3,..]."""
         grid = self.grid + (flow * self.unit).permute(0, 2, 3, 1)
         # Border padding: what a flow fetches from outside the window is not there.
         moved = F.grid_sample(before, grid, "bilinear", "border", align_corners=False) + shade
         inner = Window(PAINTED.top - MOVED.top, PAINTED.left - MOVED.left, PAINTED.height, PAINTED.width)
-        painted = inner.within(mask * (paint - inner.of(moved)), MOVED.height, MOVED.width)
-        return picture + MOVED.within(moved + painted - before, HEIGHT, WIDTH)
+        return moved + inner.within(mask * (paint - inner.of(moved)), MOVED.height, MOVED.width)
 
     def forward(self, picture: Tensor, p: Tensor) -> Tensor:
-        return self.compose(picture, *self.parts(picture, p)).clamp(0, 1)
+        before = MOVED.of(picture)
+        after = self.compose(before, *self.parts(picture, p))
+        return (picture + MOVED.within(after - before, HEIGHT, WIDTH)).clamp(0, 1)

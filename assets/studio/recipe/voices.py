@@ -32,11 +32,13 @@ def to_mel(spectra: np.ndarray) -> np.ndarray:
     return np.clip(8 * (level + 100) / 100 - 4, -4, 4).astype(np.float32)
 
 
-def _stretched(rows: np.ndarray, factor: np.ndarray | float) -> np.ndarray:
-    """Each row read at bin / factor: a factor over 1 moves what is there up."""
-    places = np.minimum(np.arange(_BINS)[None] / np.reshape(factor, (-1, 1)), _BINS - 1.001)
+def _stretched(rows: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """Rows read at bin / factor: a factor over 1 moves what is there up. Factors [1 or steps, 1 or bins]."""
+    places = np.broadcast_to(np.minimum(np.arange(_BINS) / factor, _BINS - 1.001), (len(factor), _BINS))
     low = places.astype(np.int32)
     part = (places - low).astype(np.float32)
+    if len(factor) == 1:
+        return rows[:, low[0]] * (1 - part) + rows[:, low[0] + 1] * part
     lines = np.arange(len(rows))[:, None]
     return rows[lines, low] * (1 - part) + rows[lines, low + 1] * part
 
@@ -49,10 +51,12 @@ def another_throat(spectra: np.ndarray, draw: np.random.Generator) -> np.ndarray
     envelope = (cepstrum @ _COSINES).astype(np.float32)
     rest = logs - envelope
     steps = len(spectra)
-    # From a child to a bass. Long throats have low voices: without that, nobody could tell
+    # From a bass to a child; the free voices are big men, mostly, so more way up than down. Long throats have low voices: without that, nobody could tell
     # a small person's m from a large one's n.
-    throat = draw.uniform(-0.17, 0.22)
-    envelope = _stretched(envelope, np.exp(throat))
+    throat = draw.uniform(-0.12, 0.30)
+    # Mouth and pharynx don't scale alike.
+    bend = draw.normal(0, 0.035) * np.tanh((_HERTZ - 1800) / 900)
+    envelope = _stretched(envelope, np.exp(throat + bend)[None])
     # Formants stand out more in some voices, and less in breathy ones.
     if draw.random() < 0.4:
         flat = cepstrum[:, :5] @ _COSINES[:5]
@@ -61,7 +65,7 @@ def another_throat(spectra: np.ndarray, draw: np.random.Generator) -> np.ndarray
         pitch = 2.6 * throat + draw.normal(0, 0.15)
         tune = np.cumsum(draw.standard_normal(steps // 8 + 2)) * draw.uniform(0, 0.05)
         tune = np.interp(np.arange(steps) / 8, np.arange(len(tune)), tune - tune.mean())
-        rest = _stretched(rest, np.clip(np.exp(pitch + tune), 0.5, 2.2))
+        rest = _stretched(rest, np.clip(np.exp(pitch + tune), 0.5, 2.2)[:, None])
     breath = draw.random()
     if breath < 0.3:
         # A whisper has a rest without lines; breath has it above some frequency.

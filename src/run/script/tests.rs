@@ -60,7 +60,7 @@ fn bundled() -> &'static (Avatar, Arc<Library>) {
         let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
         let avatar = Avatar::open(&assets.join("avatars/ava")).expect("the avatar");
         let runtime = Runtime::load(&lipsync::Config::default()).expect("ONNX Runtime: make setup");
-        let bundle = Bundle::open(&assets.join("models/ava-192")).expect("the model");
+        let bundle = Bundle::open(&assets.join("models/mouthpiece-256")).expect("the model");
         let library = Library::open(bundle, runtime, Instant::now()).expect("the model fits");
         (avatar, library)
     })
