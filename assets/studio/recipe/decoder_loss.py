@@ -73,9 +73,11 @@ class Loss(nn.Module):
         truth = PAINTED.of((batch.known < 0.25).float())
         cover = (F.binary_cross_entropy(mask.clamp(1e-4, 1 - 1e-4), truth, reduction="none")
                  * neutral * (PAINTED.of(batch.known) != 128 / 255)).mean()
-        loss = picture + 1.2 * edges + 0.3 * motion + 0.3 * steps + 0.15 * cover
+        # Paint learns under the mask too, before the mask is right.
+        colour = ((paint - PAINTED.of(batch.target)).abs() * truth).mean()
+        loss = picture + 4 * colour + 1.2 * edges + 0.3 * motion + 0.3 * steps + 0.15 * cover
         loss = loss + 0.02 * shade.abs().mean()
-        named = dict(picture=picture, edges=edges, motion=motion, cover=cover)
+        named = dict(picture=picture, edges=edges, motion=motion, cover=cover, colour=colour)
         return loss, {name: part.item() for name, part in named.items()}
 
 

@@ -15,6 +15,7 @@ HEIGHT, WIDTH = 168, 152  # The slice of the model's 256 x 256 box: rows 88.., c
 MOUTH = (76.0, 62.8)  # x, y of the mouth's middle in the slice.
 D = 87.37  # Pixels from the eyes' middle to the mouth's.
 FLOW_SCALE = 8.0  # Pixels that one unit of the flow heads means.
+PAINT_SCALE = 4.0  # Colour that one unit of the paint head means: it has much to learn from few pixels.
 BORDER = 14  # Pixels at a window's border over which its effect fades to nothing.
 
 
@@ -133,7 +134,7 @@ class Decoder(nn.Module):
         sharp = inner.within(fine[:, 4:6] * self.painted, MOVED.height, MOVED.width)
         flow = (coarse[:, :2] + sharp) * (self.moved * FLOW_SCALE)
         mask = torch.sigmoid(fine[:, 3:4] * 8 - 4) * self.painted
-        return flow, coarse[:, 2:5] * self.moved, fine[:, :3] + 0.5, mask
+        return flow, coarse[:, 2:5] * self.moved, fine[:, :3] * PAINT_SCALE + 0.5, mask
 
     def compose(self, before: Tensor, flow: Tensor, shade: Tensor, paint: Tensor, mask: Tensor) -> Tensor:
         """Puts the parts together over MOVED of the slice as it was [n,3,..]."""
