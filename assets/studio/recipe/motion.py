@@ -174,7 +174,7 @@ class Animator:
                          points[..., 1] + lift + moment.sway[1] * s * lean, points[..., 2]], -1)
 
     def shift(self, moment: Moment, pixels: tuple) -> np.ndarray:
-        """How far (pixels [...,2] of the key) the resting picture's points move; `pixels` picks of the half-size maps."""
+        """How far (pixels [...,2] of the key) points of the resting picture move; `pixels` picks from the maps."""
         maps = {name: self.maps[name][pixels] for name in ("position", "smile", "brows")}
         points = maps["position"] + moment.smile * maps["smile"] + moment.brows * maps["brows"]
         return self.project(self.moved(points, maps["position"], moment)) - self.rest_pixels[pixels]
