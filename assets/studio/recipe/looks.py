@@ -2,7 +2,7 @@
 
 Lengths are in face sizes, hairstyles' in heights of the skull above the eyes. Hairlines are corners
 (azimuth, elevation) in degrees about the skull's middle. Lights: key, fill, two rims, each x, y, z from
-the eyes, size, watts, colour, and whether it glints.
+the eyes, size, watts, colour, and whether it glints; `eye_light` shines on the eyes alone.
 """
 
 from recipe.materials import srgb
@@ -54,7 +54,7 @@ AVA = {
                (5.5, 0.3, 6.0, 5.0, 170, (0.86, 0.93, 1.0), False),
                (3.6, 3.0, -3.6, 2.4, 210, (1.0, 0.96, 0.92), True),
                (-4.2, 1.5, -4.0, 2.4, 110, (0.82, 0.92, 1.0), True)],
-    "mouth_light": 5.0, "ambient": ((0.60, 0.66, 0.74, 1.0), 0.30), "exposure": 0.35,
+    "mouth_light": 5.0, "teeth_light": 4.0, "ambient": ((0.60, 0.66, 0.74, 1.0), 0.30), "exposure": 0.35,
     "tone": "AgX - Medium High Contrast",
 }
 
@@ -94,11 +94,12 @@ LEO = {
                (-5.5, 0.5, 5.5, 5.0, 260, (0.85, 0.92, 1.0), False),
                (-3.8, 3.0, -3.4, 2.4, 380, (1.0, 0.86, 0.7), True),
                (4.4, 2.0, -3.8, 2.4, 220, (0.85, 0.93, 1.0), True)],
-    "mouth_light": 8.0, "ambient": ((0.62, 0.64, 0.68, 1.0), 0.35), "exposure": 0.45,
+    "mouth_light": 8.0, "teeth_light": 3.5, "eye_light": (1.3, 1.5, 6.5, 0.7, 60.0),
+    "ambient": ((0.62, 0.64, 0.68, 1.0), 0.35), "exposure": 0.45,
     "tone": "AgX - Medium High Contrast",
 }
 
-AVA["actions"], LEO["actions"] = ["smile"], ["nod"]
+AVA["actions"], LEO["actions"] = ["smile", "nod"], ["nod", "look-aside"]
 AVA["motion"] = {"seed": 11, "calm": 1.0,
                  "blinks": [(31, BLINK), (97, LONG_BLINK), (168, BLINK)],
                  "glances": [(12, 31, (0.5, -0.4)), (55, 68, (-0.9, 0.3)), (80, 97, "left"), (120, 141, (0.6, 0.5)),

@@ -173,10 +173,18 @@ class Animator:
         return np.stack([points[..., 0] * widen + moment.sway[0] * s * lean,
                          points[..., 1] + lift + moment.sway[1] * s * lean, points[..., 2]], -1)
 
+    def shift(self, moment: Moment, pixels: tuple) -> np.ndarray:
+        """How far (pixels [...,2] of the key) points of the resting picture move; `pixels` picks from the maps."""
+        maps = {name: self.maps[name][pixels] for name in ("position", "smile", "brows")}
+        points = maps["position"] + moment.smile * maps["smile"] + moment.brows * maps["brows"]
+        return self.project(self.moved(points, maps["position"], moment)) - self.rest_pixels[pixels]
+
     def landmarks(self, moment: Moment) -> np.ndarray:
-        """Pixels [2,2] of the clip: the eyes' midpoint and the mouth's."""
-        points = np.stack([self.face.eye_middle, self.face.mouth_middle])
-        return self.project(self.moved(points, points, moment)) * (self.size[1] / self.height)
+        """Pixels [2,2] of the clip: the eyes' midpoint and the mouth's, moved as the picture is there."""
+        eyes, mouth = self.project(np.stack([self.face.eye_middle, self.face.mouth_middle]))
+        x, y = (np.stack([*self.project(self.maps["eye_centres"]), mouth]) / 2).astype(int).T
+        left, right, lips = self.shift(moment, np.s_[y, x])
+        return np.stack([eyes + (left + right) / 2, mouth + lips]) * (self.size[1] / self.height)
 
     def looking(self, moment: Moment) -> np.ndarray:
         """The eyes' region, the eyes turned."""
@@ -202,9 +210,7 @@ class Animator:
         place = figure[self.box]
         place[..., :3] += (self.looking(moment) - place[..., :3]) * self.feather
 
-        maps = self.maps
-        points = maps["position"] + moment.smile * maps["smile"] + moment.brows * maps["brows"]
-        flow = (self.project(self.moved(points, maps["position"], moment)) - self.rest_pixels).astype(np.float32)
+        flow = self.shift(moment, np.s_[:, :]).astype(np.float32)
         flow = cv2.GaussianBlur(flow, (0, 0), 1.5)
         grid = np.stack(np.meshgrid(np.arange(flow.shape[1]), np.arange(flow.shape[0])), -1).astype(np.float32)
         back = -flow

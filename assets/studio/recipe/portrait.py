@@ -170,17 +170,32 @@ class Portrait:
         self.stage.camera.data.shift_y = ((eyes[1] - middle) / height - (0.5 - EYE_LEVEL))
 
     def _lights(self) -> None:
-        s, middle = self.face.scale, self.face.eye_middle * [0, 1, 1] - np.array([0, 0.25, 0.3]) * self.face.scale
+        s, mouth = self.face.scale, self.face.mouth_middle
+        middle = self.face.eye_middle * [0, 1, 1] - np.array([0, 0.25, 0.3]) * s
         for x, y, z, size, power, colour, glint in self.look["lights"]:
             lamp = add_light(middle + np.array([x, y, z]) * s, size * s, power * s * s, colour, middle)
             lamp.visible_glossy = glint
         self.stage.add_mouth_light(self.look["mouth_light"])
         # Only the key light glints in the eyes: a second glint, in the middle, makes them stare.
         self.scene.collection.objects[-1].visible_glossy = False
+        self._linked_light(mouth + np.array([0.0, -0.7, 2.4]) * s, 0.6 * s, self.look["teeth_light"] * s * s, mouth,
+                           ("teeth", "tongue"))
+        if "eye_light" in self.look:
+            *where, size, power = self.look["eye_light"]
+            self._linked_light(middle + np.array(where) * s, size * s, power * s * s, middle, ("eyes",))
         surfaces.ambient(self.look["ambient"])
         self.scene.view_settings.exposure = self.look["exposure"]
         self.scene.view_settings.look = self.look["tone"]
         self.scene.render.film_transparent = True
+
+    def _linked_light(self, where: np.ndarray, size: float, power: float, look_at: np.ndarray,
+                      names: tuple[str, ...]) -> None:
+        """A light for these things alone: teeth, which the upper lip leaves grey, or eyes without a glint."""
+        seen = bpy.data.collections.new("seen by one light")
+        for name in names:
+            seen.objects.link(self.stage.things[name])
+        lamp = add_light(where, size, power, (1.0, 0.95, 0.88), look_at)
+        lamp.light_linking.receiver_collection = lamp.light_linking.blocker_collection = seen
 
     def express(self, units: dict[str, float] | None = None, p: np.ndarray | None = None,
                 smile: float | None = None) -> None:
