@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from recipe import hearing, human, labels, noises
+from recipe import films, hearing, human, labels, noises
 from recipe.bundle import Avatar, Model
-from recipe.decoder_data import CropSet, Crops, exact_pair
+from recipe.decoder_data import Crops, exact_pair, load_set
 from recipe.geometry import SIDE, SLICE
 from recipe.mel import RATE
 from recipe.ruler import Ruler
@@ -19,8 +19,8 @@ UNSEEN_LANGUAGE = "it"
 NOISE_S, NOISE_DBFS, NOISES_OF_A_KIND = 20, -30, 3
 # Pictures cost milliseconds each: so many utterances of a voice are drawn.
 DRAWN = 4
-# Where the crops of the avatars lie among the data.
-AVATAR_CROPS = "avatar-crops"
+# Where the crops of the avatars lie among the data, of which every fifth set is held out.
+OWN, OWN_HELD_OUT = "own", 5
 
 
 @dataclass
@@ -127,9 +127,9 @@ def _rest(model: Model, wave: np.ndarray) -> float:
     return hearing.rest_share(labels.opening(model.mouths(model.windows(wave))))
 
 
-def crop_sets(folder: pathlib.Path) -> Crops:
-    """The sets of crops in a folder of them."""
-    crops = Crops([folder])
+def crop_sets(folder: pathlib.Path, *every: int) -> Crops:
+    """The sets of crops in a folder of them, `every` so manieth held out."""
+    crops = Crops([folder], *every)
     crops.scan()
     return crops
 
@@ -143,11 +143,11 @@ def paint(model: Model, reference: np.ndarray, mouth: np.ndarray) -> np.ndarray:
 
 def measure_decoder(table: Table, model: Model, data: pathlib.Path, avatars: list[str]) -> None:
     """The decoder alone, told the truth, against renders of held-out faces, from their neutral pictures."""
-    own = [one for name in avatars for one in crop_sets(data / AVATAR_CROPS / name).held_out()]
+    own = [one for name in avatars for one in crop_sets(data / OWN / name, OWN_HELD_OUT).held_out()]
     others = crop_sets(data / "crops").held_out()
     for name, sets, wanted in (("own avatars", own, 40), ("unseen identities", others, 35)):
         if not sets:
-            table.add(f"decoder, {name}", "left out", "`render-crops` makes them")
+            table.add(f"decoder, {name}", "left out", "`render-crops` and `render-avatar --crops` make them")
             continue
         pairs = [exact_pair(one, 0, k) for one in sets for k in range(1, len(one.pictures))]
         errors = [float(np.mean((paint(model, pair.reference, pair.p) - pair.target) ** 2)) for pair in pairs]
@@ -157,13 +157,32 @@ def measure_decoder(table: Table, model: Model, data: pathlib.Path, avatars: lis
         table.add(f"decoder, {name}", text, f"{wanted} dB", mean >= wanted)
 
 
+def measure_films(table: Table, model: Model, data: pathlib.Path, avatars: list[str]) -> None:
+    """Sound to picture against renders of the same utterance as its labels have it, frame by frame."""
+    for name in avatars:
+        folder = data / films.FOLDER / name
+        if not (folder / "set.json").exists():
+            table.add(f"end to end, {name}", "left out", "`render-avatar --film` makes it")
+            continue
+        film = load_set(folder)
+        pairs = [exact_pair(film, 0, k) for k in range(1, len(film.pictures))]
+        windows = model.windows(films.spoken(data).wave)[: len(pairs)]
+        drawn = np.stack([paint(model, pair.reference, mouth) for pair, mouth in zip(pairs, model.mouths(windows))])
+        should = np.stack([pair.target for pair in pairs])
+        each = [psnr(error) for error in ((drawn - should) ** 2).mean(axis=(1, 2, 3))]
+        table.add(f"end to end, {name}", f"{np.mean(each):.1f} dB", "30 dB", np.mean(each) >= 30)
+        tremble = [float(np.abs(np.diff(part, 2, axis=0)).mean()) for part in (drawn, should)]
+        ratio = tremble[0] / tremble[1]
+        table.add(f"flicker in the picture, {name}", f"{ratio:.2f}", "0.8-1.2", 0.8 <= ratio <= 1.2)
+
+
 def measure_pictures(table: Table, model: Model, avatars: dict[str, Avatar], data: pathlib.Path) -> None:
     """Opening and flicker as they are seen: by a ruler fitted on renders of the same avatar."""
     folder = data / "speech/held-out"
     for name, avatar in avatars.items():
-        sets = list(crop_sets(data / AVATAR_CROPS / name).sets.values())
+        sets = list(crop_sets(data / OWN / name).sets.values())
         if not sets or not folder.exists():
-            table.add(f"in the picture, {name}", "left out", "`render-crops --avatar` makes its ruler")
+            table.add(f"in the picture, {name}", "left out", "`render-avatar --crops` makes its ruler")
             continue
         pairs = [exact_pair(one, 0, k) for one in sets for k in range(len(one.pictures))]
         ruler = Ruler(np.stack([pair.target for pair in pairs]), labels.opening(np.stack([pair.p for pair in pairs])))
