@@ -160,7 +160,7 @@ def measure_decoder(table: Table, model: Model, data: pathlib.Path, avatars: lis
 def measure_films(table: Table, model: Model, data: pathlib.Path, avatars: list[str]) -> None:
     """Sound to picture against renders of the same utterance as its labels have it, frame by frame."""
     for name in avatars:
-        folder = data / films.FOLDER / name
+        folder = data / films.FOLDER / name / "00"
         if not (folder / "set.json").exists():
             table.add(f"end to end, {name}", "left out", "`render-avatar --film` makes it")
             continue
