@@ -112,7 +112,7 @@ def _pair(one: CropSet, reference: int, target: int, matrix: np.ndarray) -> Pair
 
 
 def motion(one: CropSet, reference: int, target: int) -> tuple[np.ndarray, np.ndarray]:
-    """Flow [h,w,2] of a target crop to a reference crop, and where it is known [h,w]: 255 yes, 0 no source, 128 ignore."""
+    """Flow [h,w,2] of a target crop to a reference crop; where it is known [h,w]: 255 yes, 0 no source, 128 ignore."""
     flow, known = one.flow[target].astype(np.float32), one.known[target]
     if reference == 0:
         return flow, known

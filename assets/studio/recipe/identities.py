@@ -175,12 +175,15 @@ def random_identity(seed: int) -> Identity:
     """The identity with this number."""
     rng = np.random.default_rng(seed)
     targets, man, age = shape(rng)
-    colour = lambda: _scaled((*rng.uniform(0.0, 1.0, 3) ** 2.2, 1.0), 1.0)  # noqa: E731
+
+    def colour() -> Colour:
+        return (*(float(c) for c in rng.random(3) ** 2.2), 1.0)
+
     grey = rng.uniform(0.02, 0.9)
     near = _between(colour(), (grey, grey, grey, 1.0), rng.uniform(0.3, 1))
     return Identity(
         seed=seed, targets=targets, teeth_drop=rng.uniform(0.012, 0.04),
-        tooth=_scaled(srgb("e9e0d2"), rng.uniform(0.72, 1.05) * np.array([1, rng.uniform(0.92, 1), rng.uniform(0.78, 1)])),
+        tooth=_scaled(srgb("e9e0d2"), rng.uniform(0.72, 1.05) * np.array([1.0, *rng.uniform([0.92, 0.78], 1.0)])),
         skin=random_skin(rng, man, age), smile=_smile(rng.random()),
         clothes=CLOTHES[rng.integers(len(CLOTHES))], cloth=colour(),
         backdrop=(near, _scaled(near, rng.uniform(0.2, 1.0))),

@@ -13,8 +13,8 @@ import bpy
 import mathutils
 import numpy as np
 import scipy.sparse
+import scipy.sparse.csgraph
 
-from recipe import materials
 from recipe.face import Face
 from recipe.materials import Colour
 
@@ -328,7 +328,3 @@ def render(path: Path, border: tuple[float, float, float, float] | None = None) 
         settings.border_min_x, settings.border_max_x = left / settings.resolution_x, right / settings.resolution_x
         settings.border_min_y, settings.border_max_y = (1 - y / settings.resolution_y for y in (bottom, top))
     bpy.ops.render.render(write_still=True)
-
-
-__all__ = ["Stage", "add_light", "add_mesh", "add_source_aovs", "materials", "mark_source", "move_mesh", "new_scene",
-           "place", "render", "set_world", "to_blender"]
