@@ -6,12 +6,14 @@ import cv2
 import numpy as np
 
 from recipe.bundle import Avatar, Model
-from recipe.geometry import BOX, FPS, SLICE, crop, edit_mask, face_tensor, paste
+from recipe.geometry import FPS, MOUTH, SIDE, SLICE, crop, edit_mask, face_tensor, paste
 from recipe.synthesis import read_voice
 
 SHEET_S = 60
 EVERY = FPS // 5
 ON_A_SHEET = 60
+PICTURE = 200  # pixels a side
+CLOSE_UP = 0.75  # of the square that the model sees
 
 CAPTION = 18  # pixels under a picture
 INK, PAPER = (20, 20, 20), (245, 245, 245)
@@ -48,12 +50,13 @@ def talk(model: Model, avatar: Avatar, windows: np.ndarray, fade: int) -> list[n
 
 
 def close_up(picture: np.ndarray, avatar: Avatar) -> np.ndarray:
-    """The face of a talking picture, always the same part, 200 pixels wide."""
+    """The face of a talking picture, always the same part of it, from the eyes to under the chin."""
     matrix = avatar.matrix(0)
-    side = BOX / 2.2 * 256 * matrix[0, 0] / BOX
-    middle = matrix @ np.array([128, 150.8, 1])
-    left, top = (int(round(x)) for x in middle - side * np.array([0.5, 0.55]))
-    return cv2.resize(picture[max(0, top) : top + int(side), max(0, left) : left + int(side)], (200, 200), interpolation=cv2.INTER_AREA)
+    side = round(CLOSE_UP * SIDE * matrix[0, 0])
+    mouth = matrix @ np.array([SIDE * MOUTH[0], SIDE * MOUTH[1], 1])
+    left, top = (max(0, round(x)) for x in mouth - side * np.array([0.5, 0.62]))
+    face = picture[top : top + side, left : left + side]
+    return cv2.resize(face, (PICTURE, PICTURE), interpolation=cv2.INTER_AREA)
 
 
 def strip(pictures: list[np.ndarray], segments: list[tuple[str, float, float]], every: int) -> tuple[list, list]:
