@@ -45,9 +45,9 @@ pub fn avatars(config: &Config, action: &Avatars) -> anyhow::Result<()> {
     match action {
         Avatars::List => list(&assets.join("avatars"), |folder| {
             let avatar = Avatar::open(folder)?;
-            let clips = avatar.clips().map(|(name, clip)| {
-                format!("{name} {:.1} s", clip.len() as f64 / f64::from(FPS))
-            });
+            let clips = avatar
+                .clips()
+                .map(|(name, clip)| format!("{name} {:.1} s", clip.len() as f64 / f64::from(FPS)));
             Ok(format!(
                 "{}, {}x{}, clips: {}",
                 avatar.name,

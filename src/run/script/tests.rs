@@ -208,7 +208,11 @@ fn a_decoder_that_starves_costs_silence_and_the_source_puts_in_no_word() {
     let depth = show.depth as Mark;
     let enough = depth + 1;
     show.say(1, 100..100 + depth, false);
-    assert_eq!(show.hear(show.depth), silent(show.depth), "not enough to begin with");
+    assert_eq!(
+        show.hear(show.depth),
+        silent(show.depth),
+        "not enough to begin with"
+    );
     show.say(1, [100 + depth], false);
     let begun = Vec::from_iter(100..100 + enough);
     assert_eq!(show.hear(begun.len()), begun);
