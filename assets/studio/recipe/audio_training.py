@@ -72,13 +72,15 @@ def loss(logits: Tensor, truth: Tensor) -> Tensor:
 class Training:
     """A run in `folder`: `audio.pt` (the averaged weights) and `audio.state` (all that going on takes)."""
 
-    def __init__(self, folder: Path, crops: Crops, plan: Plan):
+    def __init__(self, folder: Path, crops: Crops, plan: Plan, start: Path | None = None):
         self._folder, self._crops, self._plan = folder, crops, plan
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._net = AudioNet().to(self._device)
         # A mouth at rest to begin with.
         nn.init.normal_(self._net.head.weight, 0, 0.03)
         nn.init.constant_(self._net.head.bias, -1.8)
+        if start:
+            self._net.load_state_dict(torch.load(start, weights_only=True, map_location=self._device))
         self._average = AudioNet().to(self._device)
         self._average.load_state_dict(self._net.state_dict())
         self._optimiser = torch.optim.AdamW(self._net.parameters(), plan.rate, weight_decay=1e-2)
