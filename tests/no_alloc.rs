@@ -85,7 +85,9 @@ fn from_the_device_to_the_encoder_nothing_is_allocated() {
         chunks.push(chunk);
     }
 
-    for cache in [0, 64 << 20] {
+    // Without a cache, and with one that takes the whole clip.
+    let kept = avatar.idle().len() * avatar.size.i420_bytes();
+    for cache in [0, kept] {
         avatar.idle().cache.set_limit(cache);
         let stats = Stats::new();
         let pool = FramePool::new(4, avatar.size);
@@ -117,7 +119,6 @@ fn from_the_device_to_the_encoder_nothing_is_allocated() {
             std::thread::sleep(Duration::from_millis(4));
         };
         // A picture that came late while all was new is kept the next time round.
-        let kept = avatar.idle().len() * avatar.size.i420_bytes();
         // A whole loop of the clip and a little more.
         let warm = avatar.idle().len() as u64 + 20;
         let mut n = 0;
