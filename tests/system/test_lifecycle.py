@@ -46,13 +46,20 @@ def test_forty_joins_and_leaves_leave_no_descriptor_and_no_thread(serve):
         come_and_go()
     eventually(lambda: server.session()["viewers"] == 0)
     time.sleep(1)
-    before = server.descriptors(), server.threads(), server.rss_mb()
-    for _ in range(40):
-        come_and_go()
-    eventually(lambda: server.session()["viewers"] == 0)
-    eventually(lambda: server.descriptors() <= before[0] + 1, within=15)
-    eventually(lambda: server.threads() <= before[1] + 1, within=15)
-    assert server.rss_mb() < before[2] + 5
+    before = server.descriptors(), server.threads()
+
+    def grown():
+        """Megabytes that forty more joins and leaves cost."""
+        memory = server.rss_mb()
+        for _ in range(40):
+            come_and_go()
+        eventually(lambda: server.session()["viewers"] == 0)
+        eventually(lambda: server.descriptors() <= before[0] + 1, within=15)
+        eventually(lambda: server.threads() <= before[1] + 1, within=15)
+        return server.rss_mb() - memory
+
+    # The allocator takes a step now and then, for good; a leak grows every time.
+    assert any(grown() < 2 for _ in range(3))
 
 
 def test_a_viewer_that_vanishes_is_gone_within_15_seconds(serve):
