@@ -16,11 +16,12 @@ CROP = 160
 # Frames come every 3.2 steps and their windows start at the step below: 0.4 of a
 # step early on average. The label of a window is taken that much later.
 _ROUNDING = 0.4 / STEPS_A_SECOND
-# Women are few among the free voices, and their nasals are the hardest to tell; English has
-# sounds at the start of words that most of the other languages lack.
-_FAVOURED = {"czech_dita", "suo_fi_lj_diphone", "upc_ca_ona_hts", "awb", "rms", "kal16", "kal_diphone"}
+# People speak as no engine does. Women are few among the engines' free voices, and their nasals are the
+# hardest to tell; English has sounds at the start of words that most of the other languages lack.
+_PEOPLE = {"en_US_f_Allison", "es_MX_f_Allison", "fr_CA_f_June", "ru_RU_f_IvrvoiceRU"}
+_FAVOURED = _PEOPLE | {"czech_dita", "suo_fi_lj_diphone", "upc_ca_ona_hts", "awb", "rms", "kal16", "kal_diphone"}
 # How far a voice's throat may be changed, see voices.another_throat: from a bass to a child, whoever it was.
-_SMALL_VOICES = {"czech_dita", "czech_krb", "suo_fi_lj_diphone", "upc_ca_ona_hts"}
+_SMALL_VOICES = _PEOPLE | {"czech_dita", "czech_krb", "suo_fi_lj_diphone", "upc_ca_ona_hts"}
 _SMALL, _MIXED, _LARGE = (-0.20, 0.14), (-0.14, 0.24), (-0.08, 0.32)
 _POOL = 360
 _NOISES = 90
@@ -46,7 +47,7 @@ class Crops:
             self._voices.append(spoken)
             self._sizes.append(_SMALL if path.stem in _SMALL_VOICES else _MIXED if path.stem == "espeak" else _LARGE)
             minutes = sum(one.duration for one in spoken) / 60
-            favour = 1.6 if path.stem in _FAVOURED else 1.0
+            favour = 2.4 if path.stem in _PEOPLE else 1.6 if path.stem in _FAVOURED else 1.0
             # A voice's share grows with its minutes, but the small ones count: each is another throat.
             shares.append(favour * minutes**0.6)
         if not self._voices:

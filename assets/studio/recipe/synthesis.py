@@ -18,6 +18,7 @@ from recipe import engines
 from recipe.espeak import Espeak
 from recipe.labels import VISEMES, Segment, flatten
 from recipe.mel import RATE
+from recipe.recorded import recorded
 from recipe.texts import Texts
 
 NAMES = tuple(VISEMES)
@@ -58,6 +59,11 @@ TRAINING = (
     Voice("upc_ca_ona_hts", "festival", "ca", 26, 3, "latin-1"),
     Voice("hindi_NSK_diphone", "festival", "hi", 16, -6),
     Voice("marathi_NSK_diphone", "festival", "mr", 10, -5),
+    # All that there is of each.
+    Voice("en_US_f_Allison", "recorded", "en-us", 20),
+    Voice("es_MX_f_Allison", "recorded", "es-419", 20, -4),
+    Voice("fr_CA_f_June", "recorded", "fr", 20, -6),
+    Voice("ru_RU_f_IvrvoiceRU", "recorded", "ru", 20, 6),
 )
 # Never trained on, and measured by their engines' own times: a family of
 # diphones, two of statistical voices, and a language.
@@ -124,6 +130,10 @@ def _festival(voice: Voice, draw: random.Random) -> Iterator[Utterance]:
             yield text, _at_16k(wave, rate), segments
 
 
+def _recorded(voice: Voice, draw: random.Random) -> Iterator[Utterance]:
+    yield from recorded(voice.name, voice.language, draw)
+
+
 def _invented(texts: Texts, language: str) -> str:
     return texts.invented_in_devanagari() if language in ("hi", "mr") else texts.invented(language != "en")
 
@@ -132,6 +142,7 @@ _ENGINES: dict[str, Callable[[Voice, random.Random], Iterator[Utterance]]] = {
     "espeak": _espeak,
     "flite": _flite,
     "festival": _festival,
+    "recorded": _recorded,
 }
 
 
