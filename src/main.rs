@@ -58,7 +58,7 @@ enum Command {
         #[command(flatten)]
         settings: Settings,
         #[command(subcommand)]
-        action: commands::assets::Avatars,
+        action: commands::avatar::Avatars,
     },
     /// List models, or check one.
     #[command(after_help = "Example:\n  mouthpiece model check mouthpiece-256")]
@@ -160,9 +160,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             }
             commands::render::run(&config, &audio, &out, report.as_deref())
         }
-        Command::Avatar { settings, action } => {
-            commands::assets::avatars(&settings.load()?, &action)
-        }
+        Command::Avatar { settings, action } => commands::avatar::run(&settings.load()?, &action),
         Command::Model { settings, action } => commands::assets::models(&settings.load()?, &action),
         Command::Doctor { settings } => commands::doctor::run(settings.load()),
         Command::Window {
