@@ -52,8 +52,10 @@ enum Command {
         #[arg(long, value_name = "FILE.json")]
         report: Option<PathBuf>,
     },
-    /// List avatars, or check one.
-    #[command(after_help = "Example:\n  mouthpiece avatar check ava")]
+    /// List avatars, check one, or make one from a video or a photo.
+    #[command(after_help = "Examples:
+  mouthpiece avatar import me.mp4 --id me
+  mouthpiece avatar check ava")]
     Avatar {
         #[command(flatten)]
         settings: Settings,
@@ -144,6 +146,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Avatar { .. } | Command::Model { .. } | Command::Doctor { .. }
     ) {
         mouthpiece::native::end_with_the_reader();
+    }
+    if matches!(command, Command::Avatar { .. }) {
+        mouthpiece::native::silence_ffmpeg();
     }
     match command {
         Command::Serve { settings, preview } => commands::serve::run(&settings.load()?, preview),
