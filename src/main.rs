@@ -52,13 +52,15 @@ enum Command {
         #[arg(long, value_name = "FILE.json")]
         report: Option<PathBuf>,
     },
-    /// List avatars, or check one.
-    #[command(after_help = "Example:\n  mouthpiece avatar check ava")]
+    /// List avatars, check one, or make one from a video or a photo.
+    #[command(after_help = "Examples:
+  mouthpiece avatar import me.mp4 --id me
+  mouthpiece avatar check ava")]
     Avatar {
         #[command(flatten)]
         settings: Settings,
         #[command(subcommand)]
-        action: commands::assets::Avatars,
+        action: commands::avatar::Avatars,
     },
     /// List models, or check one.
     #[command(after_help = "Example:\n  mouthpiece model check mouthpiece-256")]
@@ -145,6 +147,9 @@ fn run(command: Command) -> anyhow::Result<()> {
     ) {
         mouthpiece::native::end_with_the_reader();
     }
+    if matches!(command, Command::Avatar { .. }) {
+        mouthpiece::native::silence_ffmpeg();
+    }
     match command {
         Command::Serve { settings, preview } => commands::serve::run(&settings.load()?, preview),
         Command::Render {
@@ -160,9 +165,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             }
             commands::render::run(&config, &audio, &out, report.as_deref())
         }
-        Command::Avatar { settings, action } => {
-            commands::assets::avatars(&settings.load()?, &action)
-        }
+        Command::Avatar { settings, action } => commands::avatar::run(&settings.load()?, &action),
         Command::Model { settings, action } => commands::assets::models(&settings.load()?, &action),
         Command::Doctor { settings } => commands::doctor::run(settings.load()),
         Command::Window {

@@ -1,7 +1,7 @@
 //! The calls into C that no safe crate offers, each behind a safe function.
 //!
 //! The one place with `unsafe` in the program: the allocator's switches, the
-//! clocks of processor time, a bitrate change in a running openh264, and libvpx.
+//! clocks of processor time, what libraries say, a bitrate change in a running openh264, and libvpx.
 
 #![allow(unsafe_code)]
 
@@ -51,6 +51,16 @@ pub fn end_with_the_reader() {
     // other thread runs yet that could rely on another one.
     unsafe {
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
+}
+
+/// Keeps FFmpeg and OpenCV from writing on the console about files that they
+/// can't read: what is wrong with them is said by us. Call it before threads start.
+pub fn silence_ffmpeg() {
+    // SAFETY: no other thread runs yet that could read the environment meanwhile.
+    unsafe {
+        std::env::set_var("OPENCV_FFMPEG_LOGLEVEL", "-8");
+        std::env::set_var("OPENCV_LOG_LEVEL", "SILENT");
     }
 }
 

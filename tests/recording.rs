@@ -72,7 +72,7 @@ fn recording() -> Recording {
     let pre_skip = Opus::new(&Config::default())
         .expect("libopus is built in")
         .pre_skip();
-    let writer = Mp4Writer::create(&path, SIZE, pre_skip).expect("the folder is ours");
+    let writer = Mp4Writer::create(&path, SIZE, Some(pre_skip)).expect("the folder is ours");
     Recording {
         _folder: folder,
         path,
@@ -299,7 +299,7 @@ fn pictures_that_do_not_belong_are_refused() {
 #[test]
 fn a_path_that_can_not_be_written_is_named() {
     let path = Path::new("/nowhere/at/all/show.mp4");
-    let error = Mp4Writer::create(path, SIZE, 312)
+    let error = Mp4Writer::create(path, SIZE, Some(312))
         .err()
         .expect("no such folder");
     assert!(
@@ -312,7 +312,7 @@ fn a_path_that_can_not_be_written_is_named() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_ends_the_recording_with_a_sentence() {
-    let mut writer = Mp4Writer::create(Path::new("/dev/full"), SIZE, 312).expect("it opens");
+    let mut writer = Mp4Writer::create(Path::new("/dev/full"), SIZE, Some(312)).expect("it opens");
     let error = stream(0, 10)
         .iter()
         .find_map(|packet| writer.write(packet).err())

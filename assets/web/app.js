@@ -2,6 +2,7 @@
 
 import { call, token, urls } from './api.js';
 import { Figures } from './figures.js';
+import { showKeyed } from './key.js';
 import { Player } from './player.js';
 import { Speech } from './speech.js';
 
@@ -80,6 +81,14 @@ async function watch() {
     showState();
     await new Promise((resolve) => setTimeout(resolve, STATUS));
   }
+}
+
+// ---- the picture without its background: ?key=1 ----
+
+if (new URLSearchParams(location.search).get('key') === '1') {
+  root.dataset.keyed = '';
+  $('keyed').hidden = false;
+  showKeyed(video, $('keyed'));
 }
 
 // ---- the connection ----

@@ -36,6 +36,20 @@ pub enum Colour {
     Bt709,
 }
 
+impl Colour {
+    /// Converts a picture of `size` to BT.601, limited range, in place.
+    ///
+    /// # Panics
+    ///
+    /// If `i420` has fewer than [`Size::i420_bytes`] bytes.
+    pub fn to_bt601(self, size: Size, i420: &mut [u8]) {
+        match self {
+            Self::Bt601 => {}
+            Self::Bt709 => to_bt601(size, i420),
+        }
+    }
+}
+
 /// A clip's access units, in Annex B, in the order of decoding.
 #[derive(Debug)]
 pub(super) struct Bitstream {
@@ -287,9 +301,7 @@ fn copy(
             to.copy_from_slice(&from[..columns]);
         }
     }
-    if clip.colour == Colour::Bt709 {
-        to_bt601(clip.size, i420);
-    }
+    clip.colour.to_bt601(clip.size, i420);
     Ok(())
 }
 

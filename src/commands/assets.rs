@@ -1,14 +1,11 @@
-//! `mouthpiece avatar …` and `mouthpiece model …`: what is there, and whether
-//! it is whole.
+//! `mouthpiece model …`: what is there, and whether it is whole.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Context;
 use clap::Subcommand;
-use mouthpiece::avatar::Avatar;
 use mouthpiece::config::Config;
-use mouthpiece::media::{FPS, MEL_BANDS, MEL_STEPS};
+use mouthpiece::media::{MEL_BANDS, MEL_STEPS};
 use mouthpiece::model::Bundle;
 use mouthpiece::native;
 use mouthpiece::run::library;
@@ -16,17 +13,6 @@ use mouthpiece::stage::lipsync::{Mouth, Runtime};
 
 /// Runs of a model whose mean is its speed.
 const RUNS: u32 = 50;
-
-#[derive(Subcommand)]
-pub enum Avatars {
-    /// Every avatar there is.
-    List,
-    /// Open one whole: every file, every frame.
-    Check {
-        /// Its folder's name.
-        id: String,
-    },
-}
 
 #[derive(Subcommand)]
 pub enum Models {
@@ -39,48 +25,11 @@ pub enum Models {
     },
 }
 
-/// `mouthpiece avatar …`.
-pub fn avatars(config: &Config, action: &Avatars) -> anyhow::Result<()> {
-    let assets = config.assets()?;
-    match action {
-        Avatars::List => list(&assets.join("avatars"), |folder| {
-            let avatar = Avatar::open(folder)?;
-            let clips = avatar
-                .clips()
-                .map(|(name, clip)| format!("{name} {:.1} s", clip.len() as f64 / f64::from(FPS)));
-            Ok(format!(
-                "{}, {}x{}, clips: {}",
-                avatar.name,
-                avatar.size.width,
-                avatar.size.height,
-                clips.collect::<Vec<_>>().join(", ")
-            ))
-        }),
-        Avatars::Check { id } => {
-            let folder = super::bundle(&assets, "avatar", id)?;
-            let avatar = Avatar::open(&folder)?;
-            for (name, clip) in avatar.clips() {
-                clip.check_whole(&folder)?;
-                let faces: Vec<_> = (0..clip.len()).filter_map(|n| clip.face(n)).collect();
-                anyhow::ensure!(!faces.is_empty(), "clip {name} shows no face in any frame");
-                let scale = faces.iter().map(|f| f.scale()).sum::<f32>() / faces.len() as f32;
-                println!(
-                    "{name}: {} frames decode, a face in {} of them, eyes to mouth {scale:.0} pixels",
-                    clip.len(),
-                    faces.len()
-                );
-            }
-            println!("{} is whole. {}", avatar.name, avatar.credits);
-            Ok(())
-        }
-    }
-}
-
 /// `mouthpiece model …`.
 pub fn models(config: &Config, action: &Models) -> anyhow::Result<()> {
     let assets = config.assets()?;
     match action {
-        Models::List => list(&assets.join("models"), |folder| {
+        Models::List => super::list(&assets.join("models"), |folder| {
             let bundle = Bundle::open(folder)?;
             let manifest = bundle.manifest;
             Ok(format!(
@@ -125,22 +74,4 @@ pub fn models(config: &Config, action: &Models) -> anyhow::Result<()> {
             Ok(())
         }
     }
-}
-
-fn list(folder: &Path, describe: impl Fn(&Path) -> anyhow::Result<String>) -> anyhow::Result<()> {
-    let entries =
-        std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    let mut folders: Vec<_> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .collect();
-    folders.retain(|path| path.is_dir());
-    folders.sort();
-    for folder in folders {
-        let id = folder.file_name().unwrap_or_default().to_string_lossy();
-        match describe(&folder) {
-            Ok(text) => println!("{id}: {text}"),
-            Err(error) => println!("{id}: broken: {error:#}"),
-        }
-    }
-    Ok(())
 }

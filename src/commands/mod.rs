@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub mod assets;
+pub mod avatar;
 pub mod doctor;
 pub mod render;
 pub mod serve;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
-use mouthpiece::avatar::{self, Avatar};
+use mouthpiece::avatar::{Avatar, is_id};
 use mouthpiece::config::Config;
 use mouthpiece::model::Bundle;
 use mouthpiece::run::library::Library;
@@ -20,7 +21,7 @@ use mouthpiece::stage::lipsync::Runtime;
 /// A folder under `assets`, by the id that a user gave.
 fn bundle(assets: &Path, kind: &str, id: &str) -> anyhow::Result<PathBuf> {
     anyhow::ensure!(
-        avatar::is_id(id),
+        is_id(id),
         "{kind} = {id:?}: an id has letters, digits, - and _ only; it is the name of a folder under assets/{kind}s"
     );
     Ok(assets.join(format!("{kind}s")).join(id))
@@ -40,4 +41,23 @@ fn open_model(config: &Config, assets: &Path) -> anyhow::Result<Arc<Library>> {
         Bundle::open(&bundle(assets, "model", id)?).with_context(|| format!("model {id}"))?;
     let runtime = Runtime::load(&config.models)?;
     Library::open(model, runtime, Instant::now()).with_context(|| format!("model {id}"))
+}
+
+/// A line for each bundle in `folder`: what `describe` says, or why it is broken.
+fn list(folder: &Path, describe: impl Fn(&Path) -> anyhow::Result<String>) -> anyhow::Result<()> {
+    let entries =
+        std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut folders: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    folders.retain(|path| path.is_dir());
+    folders.sort();
+    for folder in folders {
+        let id = folder.file_name().unwrap_or_default().to_string_lossy();
+        match describe(&folder) {
+            Ok(text) => println!("{id}: {text}"),
+            Err(error) => println!("{id}: broken: {error:#}"),
+        }
+    }
+    Ok(())
 }

@@ -23,6 +23,7 @@ pub fn run(config: &Config, audio: &Path, out: &Path, report: Option<&Path>) -> 
         avatar: &avatar,
         library: &library,
         sound: audio,
+        most: None,
         out,
         voice: &config.voice,
         encode: &config.encode,
@@ -48,13 +49,14 @@ pub fn run(config: &Config, audio: &Path, out: &Path, report: Option<&Path>) -> 
 }
 
 /// A bar on a terminal, a line every minute of video elsewhere.
-struct Progress {
+pub struct Progress {
     bar: ProgressBar,
     length: Duration,
 }
 
 impl Progress {
-    fn new(length: Duration) -> Self {
+    /// For a video of this length.
+    pub fn new(length: Duration) -> Self {
         let bar = ProgressBar::with_draw_target(
             Some(frames(length)),
             ProgressDrawTarget::stderr_with_hz(8),
@@ -65,14 +67,16 @@ impl Progress {
         Self { bar, length }
     }
 
-    fn show(&self, pts: Duration) {
+    /// Shows that it is there.
+    pub fn show(&self, pts: Duration) {
         self.bar.set_position(frames(pts));
         if self.bar.is_hidden() && pts.as_millis().is_multiple_of(60_000) {
             eprintln!("{} of {:.0} s", pts.as_secs(), self.length.as_secs_f64());
         }
     }
 
-    fn finish(&self) {
+    /// Takes the bar away.
+    pub fn finish(&self) {
         self.bar.finish_and_clear();
     }
 }

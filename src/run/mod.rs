@@ -20,6 +20,8 @@ mod live;
 pub mod sessions;
 // a file to a file
 pub mod offline;
+// a video or a photo to an avatar
+pub mod import;
 // the window's process
 pub mod preview;
 // the memory budget

@@ -50,6 +50,8 @@ pub struct Job<'j> {
     pub library: &'j Arc<Library>,
     /// The sound file.
     pub sound: &'j Path,
+    /// How much of it, if not all.
+    pub most: Option<Duration>,
     /// The video file to be written.
     pub out: &'j Path,
     /// When somebody speaks.
@@ -99,13 +101,14 @@ pub fn render(job: &Job<'_>, mut progress: impl FnMut(Duration)) -> Result<Repor
     let mut renderer = Renderer::new(job.avatar, job.library, job.voice, pool, &stats, started)?;
     let mut h264 = H264::new(job.encode, job.avatar.size)?;
     let mut opus = Opus::new(job.encode)?;
-    let mut file = Mp4Writer::create(job.out, job.avatar.size, opus.pre_skip())?;
+    let mut file = Mp4Writer::create(job.out, job.avatar.size, Some(opus.pre_skip()))?;
 
     let mut chunk = AudioChunk::SILENCE;
     let (mut heard, mut ended, mut pts) = (Duration::ZERO, false, Duration::ZERO);
     loop {
         while renderer.lacks() > 0 {
-            ended = ended || !sound.next(&mut chunk)?;
+            let enough = job.most.is_some_and(|most| heard >= most);
+            ended = ended || enough || !sound.next(&mut chunk)?;
             if ended {
                 // The last frames look ahead into silence.
                 renderer.hear(&AudioChunk::SILENCE, SOURCE);

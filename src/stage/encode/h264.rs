@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use openh264::encoder::{
     BitRate, Complexity, Encoder, EncoderConfig, FrameRate, FrameType, IntraFramePeriod, Profile,
-    RateControlMode, UsageType, VuiConfig,
+    QpRange, RateControlMode, UsageType, VuiConfig,
 };
 use openh264::formats::YUVSlices;
 use openh264::{OpenH264API, Timestamp};
@@ -14,6 +14,9 @@ use super::{Config, Encoded, Error};
 use crate::media::FPS;
 use crate::native;
 use crate::pool::Size;
+
+/// Quantisers of clips: at the coarser end no block shows yet.
+const FINE: QpRange = QpRange::new(12, 22);
 
 /// An H.264 encoder for live pictures of one size.
 pub struct H264 {
@@ -29,29 +32,17 @@ pub struct H264 {
 impl H264 {
     /// An encoder that allocates its pictures with the first frame.
     pub fn new(config: &Config, size: Size) -> Result<Self, Error> {
-        let settings = EncoderConfig::new()
-            .profile(Profile::Baseline)
-            .usage_type(UsageType::CameraVideoRealTime)
-            .complexity(Complexity::Low)
-            .rate_control_mode(RateControlMode::Bitrate)
-            .bitrate(BitRate::from_bps(config.video_kbps * 1_000))
-            .max_frame_rate(FrameRate::from_hz(FPS as f32))
-            .intra_frame_period(IntraFramePeriod::from_num_frames(
-                config.key_interval_frames(),
-            ))
-            // A frame that is missing shows; one that is coarse for 40 ms doesn't.
-            .skip_frames(false)
-            // A face is one scene: a key frame that nobody asked for only costs.
-            .scene_change_detect(false)
-            // Both look over every picture for what a still camera before one
-            // face hardly has, for a tenth of the encoder's time.
-            .adaptive_quantization(false)
-            .background_detection(false)
-            // The sessions are the parallelism.
-            .num_threads(1)
-            // OpenCV converts with BT.601 in limited range. Players that aren't
-            // told guess, and take high pictures for BT.709.
-            .vui(VuiConfig::bt601());
+        Self::with(settings(config), size)
+    }
+
+    /// An encoder for clips, which are encoded once and looked at for long: no
+    /// picture is coarser than [`FINE`] allows, whatever it costs.
+    pub fn fine(config: &Config, size: Size) -> Result<Self, Error> {
+        let settings = settings(config).qp(FINE).complexity(Complexity::Medium);
+        Self::with(settings, size)
+    }
+
+    fn with(settings: EncoderConfig, size: Size) -> Result<Self, Error> {
         let mut encoder = Encoder::with_api_config(OpenH264API::from_source(), settings)
             .map_err(|source| failed(size, source))?;
         native::silence_h264(&mut encoder);
@@ -116,6 +107,33 @@ impl H264 {
             Err(Error::Bitrate { bps })
         }
     }
+}
+
+/// How live pictures of a face are encoded.
+fn settings(config: &Config) -> EncoderConfig {
+    EncoderConfig::new()
+        .profile(Profile::Baseline)
+        .usage_type(UsageType::CameraVideoRealTime)
+        .complexity(Complexity::Low)
+        .rate_control_mode(RateControlMode::Bitrate)
+        .bitrate(BitRate::from_bps(config.video_kbps * 1_000))
+        .max_frame_rate(FrameRate::from_hz(FPS as f32))
+        .intra_frame_period(IntraFramePeriod::from_num_frames(
+            config.key_interval_frames(),
+        ))
+        // A frame that is missing shows; one that is coarse for 40 ms doesn't.
+        .skip_frames(false)
+        // A face is one scene: a key frame that nobody asked for only costs.
+        .scene_change_detect(false)
+        // Both look over every picture for what a still camera before one
+        // face hardly has, for a tenth of the encoder's time.
+        .adaptive_quantization(false)
+        .background_detection(false)
+        // The sessions are the parallelism.
+        .num_threads(1)
+        // OpenCV converts with BT.601 in limited range. Players that aren't
+        // told guess, and take high pictures for BT.709.
+        .vui(VuiConfig::bt601())
 }
 
 fn failed(size: Size, source: openh264::Error) -> Error {

@@ -10,7 +10,7 @@ use super::{Config, Error};
 /// The loaded library. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Runtime {
-    pub(super) environment: Environment,
+    pub(crate) environment: Environment,
     pub(super) threads: usize,
 }
 

@@ -30,8 +30,9 @@ pub(super) struct Header {
     pub(super) avcc: Avcc,
     /// Ticks a second of the pictures' track.
     pub(super) picture_rate: u32,
-    /// Samples of decoded sound that come before the first real one.
-    pub(super) pre_skip: u16,
+    /// Samples of decoded sound that come before the first real one. Without
+    /// them there is no sound.
+    pub(super) pre_skip: Option<u16>,
 }
 
 impl Header {
@@ -49,6 +50,8 @@ impl Header {
             default_sample_description_index: 1,
             ..Trex::default()
         };
+        let mut traks = vec![self.pictures()];
+        traks.extend(self.pre_skip.map(sound));
         let moov = Moov {
             mvhd: Mvhd {
                 timescale: MOVIE_RATE,
@@ -61,9 +64,9 @@ impl Header {
                 mehd: Some(Mehd {
                     fragment_duration: duration,
                 }),
-                trex: vec![trex(PICTURES), trex(SOUND)],
+                trex: traks.iter().map(|trak| trex(trak.tkhd.track_id)).collect(),
             }),
-            trak: vec![self.pictures(), self.sound()],
+            trak: traks,
             ..Moov::default()
         };
         append(&ftyp, file);
@@ -94,41 +97,41 @@ impl Header {
         trak.mdia.minf.vmhd = Some(Vmhd::default());
         trak
     }
+}
 
-    fn sound(&self) -> Trak {
-        let entry = Codec::Opus(Opus {
-            audio: Audio {
-                data_reference_index: 1,
-                channel_count: 1,
-                sample_size: 16,
-                // Sixteen bits before the point: 48 000 fits.
-                sample_rate: (SOUND_RATE as u16).into(),
-            },
-            dops: Dops {
-                output_channel_count: 1,
-                pre_skip: self.pre_skip,
-                input_sample_rate: SOUND_RATE,
-                output_gain: 0,
-                channel_mapping: None,
-            },
-            btrt: None,
-        });
-        let mut trak = track(SOUND, SOUND_RATE, (b"soun", "Sound"), entry);
-        trak.tkhd.volume = 1.into();
-        trak.tkhd.alternate_group = 1;
-        trak.mdia.minf.smhd = Some(Smhd::default());
-        // What the decoder says first is not shown; a length of 0 is the whole file.
-        trak.edts = Some(Edts {
-            elst: Some(Elst {
-                entries: vec![ElstEntry {
-                    segment_duration: 0,
-                    media_time: Some(self.pre_skip.into()),
-                    media_rate: 1.into(),
-                }],
-            }),
-        });
-        trak
-    }
+fn sound(pre_skip: u16) -> Trak {
+    let entry = Codec::Opus(Opus {
+        audio: Audio {
+            data_reference_index: 1,
+            channel_count: 1,
+            sample_size: 16,
+            // Sixteen bits before the point: 48 000 fits.
+            sample_rate: (SOUND_RATE as u16).into(),
+        },
+        dops: Dops {
+            output_channel_count: 1,
+            pre_skip,
+            input_sample_rate: SOUND_RATE,
+            output_gain: 0,
+            channel_mapping: None,
+        },
+        btrt: None,
+    });
+    let mut trak = track(SOUND, SOUND_RATE, (b"soun", "Sound"), entry);
+    trak.tkhd.volume = 1.into();
+    trak.tkhd.alternate_group = 1;
+    trak.mdia.minf.smhd = Some(Smhd::default());
+    // What the decoder says first is not shown; a length of 0 is the whole file.
+    trak.edts = Some(Edts {
+        elst: Some(Elst {
+            entries: vec![ElstEntry {
+                segment_duration: 0,
+                media_time: Some(pre_skip.into()),
+                media_rate: 1.into(),
+            }],
+        }),
+    });
+    trak
 }
 
 fn track(track_id: u32, rate: u32, (handler, name): (&[u8; 4], &str), entry: Codec) -> Trak {

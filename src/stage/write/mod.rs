@@ -83,7 +83,7 @@ pub struct Mp4Writer {
     path: PathBuf,
     file: File,
     size: Size,
-    pre_skip: u16,
+    pre_skip: Option<u16>,
     /// Known since the first key frame.
     begun: Option<Begun>,
     waiting: VecDeque<(Duration, Bytes)>,
@@ -105,8 +105,8 @@ struct Begun {
 
 impl Mp4Writer {
     /// Creates the file `path` for pictures of `size`, and sound whose first
-    /// `pre_skip` decoded samples are the encoder's.
-    pub fn create(path: &Path, size: Size, pre_skip: u16) -> Result<Self, Error> {
+    /// `pre_skip` decoded samples are the encoder's, if there is any.
+    pub fn create(path: &Path, size: Size, pre_skip: Option<u16>) -> Result<Self, Error> {
         let file = File::create(path).map_err(|source| Error::Create {
             path: path.into(),
             source,

@@ -1,0 +1,383 @@
+//! One face through a clip: found every few frames, followed from frame to frame.
+//!
+//! What a detector says of eyes and mouth jumps about by a pixel or two; where
+//! the face went since the last picture is known to a hundredth. So the face is
+//! followed by [`Template`], what was detected is taken back into the template's
+//! own coordinates, smoothed there over seconds, and laid out again.
+
+use std::ops::Range;
+
+use opencv::core::{Mat, MatTraitConst};
+
+use super::Error;
+use super::align::{Grey, Placement, Template};
+use super::cascade::Detector;
+use super::features::{Sighting, USUAL};
+use crate::avatar::Face;
+use crate::pool::Size;
+
+/// Frames from one detection to the next while the face is followed well.
+const EVERY: usize = 8;
+/// Correlations from which a template fits well, well enough not to look for
+/// another one, and at all.
+const GOOD: f64 = 0.92;
+const ENOUGH: f64 = 0.84;
+const FITS: f64 = 0.75;
+/// Templates kept: a face that turns looks different.
+const TEMPLATES: usize = 8;
+/// Frames without a face that are bridged: a fifth of a second.
+const BRIDGED: usize = 5;
+/// Frames over which what was detected is averaged (one standard deviation).
+const SMOOTHED: f64 = 25.0;
+/// Detections that may fail while the template fits only moderately.
+const DOUBTS: usize = 6;
+/// A pixel of the template, in sides of the detector's box.
+const GRAIN: f64 = 0.0075;
+/// The template's centre below the eyes, in the same.
+const DOWN: f64 = 0.07;
+/// Frames after which a face that is gone may come back anywhere: a second.
+const FORGOTTEN: usize = 25;
+
+/// Follows one face.
+pub(super) struct Tracker {
+    detector: Box<dyn Detector>,
+    /// Which face, 0 the largest and most central.
+    chosen: usize,
+    templates: Vec<(Template, f64)>,
+    last: Option<Placement>,
+    since: usize,
+    doubts: usize,
+    gone: usize,
+    run: usize,
+    frames: Vec<Seen>,
+    most_faces: usize,
+}
+
+/// What is known of a frame.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    place: Option<Placement>,
+    sighting: Option<Sighting>,
+    /// Frames of one run share the template's coordinates.
+    run: usize,
+}
+
+/// Where the face is in every frame.
+pub(super) struct Track {
+    /// One a frame.
+    pub(super) faces: Vec<Option<Face>>,
+    /// Frames in which it wasn't found, bridged ones too.
+    pub(super) lost: Vec<Range<usize>>,
+    /// Most faces seen at once.
+    pub(super) most_faces: usize,
+}
+
+impl Tracker {
+    /// Will follow face `chosen`, counted from 0, the largest and most central one.
+    pub(super) fn new(detector: Box<dyn Detector>, chosen: usize) -> Self {
+        Self {
+            detector,
+            chosen,
+            templates: Vec::new(),
+            last: None,
+            since: 0,
+            doubts: 0,
+            gone: 0,
+            run: 0,
+            frames: Vec::new(),
+            most_faces: 0,
+        }
+    }
+
+    /// Looks at the next picture. Returns whether the face shows.
+    pub(super) fn see(&mut self, picture: &Mat) -> Result<bool, Error> {
+        let mut seen = Seen::default();
+        let mut fit = 0.0;
+        if let Some(last) = self.last {
+            let found = self.follow(picture, last)?;
+            (seen.place, fit) = found.map_or((None, 0.0), |(place, fit)| (Some(place), fit));
+        }
+        self.since += 1;
+        if seen.place.is_none() || self.since >= EVERY || fit < ENOUGH {
+            self.since = 0;
+            seen.sighting = self.detect(picture, seen.place.or(self.last))?;
+            match (seen.sighting, seen.place) {
+                (Some(sighting), None) => seen.place = Some(self.start(picture, sighting)?),
+                (Some(_), Some(place)) => {
+                    self.doubts = 0;
+                    if fit < GOOD {
+                        self.keep(picture, place)?;
+                    }
+                }
+                // It may follow what is no face any more.
+                (None, Some(_)) => {
+                    self.doubts += 1;
+                    if self.doubts > DOUBTS && fit < GOOD {
+                        seen.place = None;
+                    }
+                }
+                (None, None) => {}
+            }
+        }
+        if seen.place.is_some() {
+            self.last = seen.place;
+            self.gone = 0;
+        } else {
+            self.gone += 1;
+            if self.gone == FORGOTTEN {
+                self.last = None;
+            }
+        }
+        seen.run = self.run;
+        self.frames.push(seen);
+        Ok(seen.place.is_some())
+    }
+
+    /// Like [`Tracker::see`], and lets the detector have a look at this picture too.
+    pub(super) fn look(&mut self, picture: &Mat) -> Result<bool, Error> {
+        self.since = EVERY;
+        self.see(picture)
+    }
+
+    /// Where a template fits best, from the place of the last frame on.
+    fn follow(
+        &mut self,
+        picture: &Mat,
+        last: Placement,
+    ) -> Result<Option<(Placement, f64)>, Error> {
+        let mut best: Option<(usize, Placement, f64)> = None;
+        let mut grey: Option<(f64, Grey)> = None;
+        for (n, (template, factor)) in self.templates.iter().enumerate() {
+            if grey.as_ref().is_none_or(|(other, _)| other != factor) {
+                grey = Some((*factor, Grey::new(picture, *factor)?));
+            }
+            let Some((_, grey)) = &grey else { continue };
+            let (place, fit) = template.align(grey, last.enlarged(*factor));
+            let place = place.enlarged(1.0 / factor);
+            let jump = (place.at[0] - last.at[0]).hypot(place.at[1] - last.at[1]);
+            let near =
+                jump < 30.0 * last.scale() && (0.8..1.25).contains(&(place.scale() / last.scale()));
+            if near && fit > best.map_or(FITS, |(.., fit)| fit) {
+                best = Some((n, place, fit));
+            }
+            // The one that fitted last comes first, and mostly fits again.
+            if best.is_some_and(|(.., fit)| fit > ENOUGH) {
+                break;
+            }
+        }
+        Ok(best.map(|(n, place, fit)| {
+            self.templates[..=n].rotate_right(1);
+            (place, fit)
+        }))
+    }
+
+    /// The chosen face, near `known` if it was known before.
+    fn detect(
+        &mut self,
+        picture: &Mat,
+        known: Option<Placement>,
+    ) -> Result<Option<Sighting>, Error> {
+        let mut found = self.detector.find(picture)?;
+        self.most_faces = self
+            .most_faces
+            .max(found.iter().filter(|s| s.certain).count());
+        if let Some(known) = known {
+            let side = known.scale() / GRAIN;
+            let far =
+                |s: &Sighting| (s.eyes[0] - known.at[0]).hypot(s.eyes[1] - known.at[1]) / side;
+            let followed = self.gone == 0;
+            let reach = if followed { 0.4 } else { 1.5 };
+            found.retain(|s| far(s) < reach && (0.6..1.6).contains(&(s.side / side)));
+            found.retain(|s| s.certain || followed);
+            return Ok(found.into_iter().min_by(|a, b| far(a).total_cmp(&far(b))));
+        }
+        let (width, height) = (f64::from(picture.cols()), f64::from(picture.rows()));
+        let worth = |s: &Sighting| {
+            let aside =
+                ((s.centre[0] / width - 0.5).hypot(s.centre[1] / height - 0.5) * 1.4).min(1.0);
+            s.side * s.side * (1.0 - 0.5 * aside)
+        };
+        // Cascades see faces in much; what has two eyes as well mostly is one.
+        found.retain(|s| s.certain);
+        found.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
+        Ok(found.into_iter().nth(self.chosen))
+    }
+
+    /// Begins with a face that was detected: as one that is known, or anew.
+    fn start(&mut self, picture: &Mat, sighting: Sighting) -> Result<Placement, Error> {
+        self.doubts = 0;
+        let (sine, cosine) = sighting.roll.sin_cos();
+        let down = DOWN * sighting.side;
+        let grain = GRAIN * sighting.side;
+        let place = Placement {
+            a: grain * cosine,
+            b: grain * sine,
+            at: [
+                sighting.eyes[0] - sine * down,
+                sighting.eyes[1] + cosine * down,
+            ],
+        };
+        if let Some((place, _)) = self.follow(picture, place)? {
+            return Ok(place);
+        }
+        self.templates.clear();
+        self.run += 1;
+        self.keep(picture, place)?;
+        Ok(place)
+    }
+
+    /// Remembers what the face at `place` looks like.
+    fn keep(&mut self, picture: &Mat, place: Placement) -> Result<(), Error> {
+        let factor = (1.0 / place.scale()).min(1.0);
+        let grey = Grey::new(picture, factor)?;
+        if let Some(template) = Template::cut(&grey, place.enlarged(factor)) {
+            self.templates.insert(0, (template, factor));
+            self.templates.truncate(TEMPLATES);
+        }
+        Ok(())
+    }
+
+    /// The face in every frame of pictures of `size`.
+    pub(super) fn finish(self, size: Size) -> Track {
+        let frames = &self.frames;
+        let mut faces: Vec<Option<Face>> = vec![None; frames.len()];
+        let mut from = 0;
+        while from < frames.len() {
+            let run = frames[from].run;
+            let length = frames[from..].iter().take_while(|s| s.run == run).count();
+            let part = from..from + length;
+            for (face, anchor) in faces[part.clone()]
+                .iter_mut()
+                .zip(anchors(&frames[part.clone()]))
+            {
+                *face = anchor.filter(|face| inside(face, size));
+            }
+            from = part.end;
+        }
+        let lost = gaps(&faces);
+        for gap in &lost {
+            if gap.len() <= BRIDGED {
+                bridge(&mut faces, gap);
+            }
+        }
+        Track {
+            faces,
+            lost,
+            most_faces: self.most_faces,
+        }
+    }
+}
+
+/// The faces of one run: what was detected, smoothed in the template's coordinates.
+fn anchors(frames: &[Seen]) -> Vec<Option<Face>> {
+    let lifted: Vec<(f64, [f64; 2], Option<[f64; 2]>)> = (0..)
+        .zip(frames)
+        .filter_map(|(n, seen)| {
+            let (place, sighting) = (seen.place?, seen.sighting?);
+            let lift = |at| place.lift(at);
+            Some((f64::from(n), lift(sighting.eyes), sighting.mouth.map(lift)))
+        })
+        .collect();
+    let usual = [0.0, (USUAL - DOWN) / GRAIN];
+    let eyes = Anchor::new(
+        lifted.iter().map(|(n, eyes, _)| (*n, *eyes)),
+        [0.0, -DOWN / GRAIN],
+    );
+    let mouths = lifted
+        .iter()
+        .filter_map(|(n, _, mouth)| Some((*n, (*mouth)?)));
+    let mouth = Anchor::new(mouths, usual);
+    let laid = (0..).zip(frames).map(|(n, seen)| {
+        let place = seen.place?;
+        let lay = |anchor: &Anchor| place.lay(anchor.at(f64::from(n))).map(|x| x as f32);
+        Some(Face {
+            eyes: lay(&eyes),
+            mouth: lay(&mouth),
+        })
+    });
+    laid.collect()
+}
+
+/// A point of the template that changes slowly, seen now and then with errors.
+struct Anchor {
+    seen: Vec<(f64, [f64; 2])>,
+    otherwise: [f64; 2],
+}
+
+impl Anchor {
+    fn new(seen: impl Iterator<Item = (f64, [f64; 2])>, otherwise: [f64; 2]) -> Self {
+        let mut seen: Vec<_> = seen.collect();
+        let median = |mut values: Vec<f64>| {
+            values.sort_by(f64::total_cmp);
+            values.get(values.len() / 2).copied()
+        };
+        for n in 0..2 {
+            let Some(middle) = median(seen.iter().map(|(_, at)| at[n]).collect()) else {
+                break;
+            };
+            let spread = median(seen.iter().map(|(_, at)| (at[n] - middle).abs()).collect());
+            // Half a pixel of the template more, where all agree.
+            let most = 3.0 * spread.unwrap_or_default() + 0.5;
+            seen.retain(|(_, at)| (at[n] - middle).abs() <= most);
+        }
+        Self { seen, otherwise }
+    }
+
+    fn at(&self, frame: f64) -> [f64; 2] {
+        let (mut sum, mut weights) = ([0.0; 2], 0.0);
+        for (n, at) in &self.seen {
+            // A trace of every one, so that a long gap has something to hold on to.
+            let weight = (-((n - frame) / SMOOTHED).powi(2) / 2.0).exp() + 1e-4;
+            weights += weight;
+            for (sum, x) in sum.iter_mut().zip(at) {
+                *sum += x * weight;
+            }
+        }
+        if weights == 0.0 {
+            return self.otherwise;
+        }
+        sum.map(|x| x / weights)
+    }
+}
+
+fn inside(face: &Face, size: Size) -> bool {
+    let within = |[x, y]: [f32; 2]| {
+        (0.0..size.width as f32).contains(&x) && (0.0..size.height as f32).contains(&y)
+    };
+    within(face.eyes) && within(face.mouth) && face.scale() >= 8.0
+}
+
+/// Ranges of frames without a face.
+pub(super) fn gaps(faces: &[Option<Face>]) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    for (n, face) in faces.iter().enumerate() {
+        match found.last_mut() {
+            _ if face.is_some() => {}
+            Some(last) if last.end == n => last.end += 1,
+            _ => found.push(n..n + 1),
+        }
+    }
+    found
+}
+
+/// Fills `gap` evenly from the face before to the face after it.
+fn bridge(faces: &mut [Option<Face>], gap: &Range<usize>) {
+    let before = gap.start.checked_sub(1).and_then(|n| faces[n]);
+    let after = faces.get(gap.end).copied().flatten();
+    let (Some(before), Some(after)) = (before.or(after), after.or(before)) else {
+        return;
+    };
+    let steps = gap.len() as f32 + 1.0;
+    for (step, face) in (1..).zip(&mut faces[gap.clone()]) {
+        *face = Some(between(before, after, step as f32 / steps));
+    }
+}
+
+/// The face that is `share` of the way from one to the other.
+pub(super) fn between(from: Face, to: Face, share: f32) -> Face {
+    let mix = |a: [f32; 2], b: [f32; 2]| std::array::from_fn(|n| a[n] + (b[n] - a[n]) * share);
+    Face {
+        eyes: mix(from.eyes, to.eyes),
+        mouth: mix(from.mouth, to.mouth),
+    }
+}
