@@ -2,6 +2,7 @@
 
 pub mod assets;
 pub mod doctor;
+pub mod model;
 pub mod render;
 pub mod serve;
 pub mod window;
@@ -39,5 +40,6 @@ fn open_model(config: &Config, assets: &Path) -> anyhow::Result<Arc<Library>> {
     let model =
         Bundle::open(&bundle(assets, "model", id)?).with_context(|| format!("model {id}"))?;
     let runtime = Runtime::load(&config.models)?;
-    Library::open(model, runtime, Instant::now()).with_context(|| format!("model {id}"))
+    let budget = config.memory.budget();
+    Library::open(model, runtime, budget, Instant::now()).with_context(|| format!("model {id}"))
 }

@@ -56,16 +56,12 @@ struct Region {
 impl Compositor {
     /// A compositor for pictures of `size` and a model whose square has `side` pixels.
     pub fn new(size: Size, side: usize, model: &Manifest) -> Self {
-        let edit = model.edit.unwrap_or(Edit {
-            columns: [side / 10, side - side / 10],
-            rows: [side / 2, side],
-            fade: side / 10,
-        });
+        let edit = model.edit(side);
         let mask = mask(edit);
         Self {
             size,
             side,
-            face_box: model.face_box,
+            face_box: model.face_box(),
             order: model.colour,
             returns: model.returns,
             edit,

@@ -1,0 +1,48 @@
+//! A model that is unloaded gives its memory back to the system. A process of its
+//! own, since it looks at all of the process's memory.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use mouthpiece::memory::resident;
+use mouthpiece::model::Bundle;
+use mouthpiece::native;
+use mouthpiece::run::library::Library;
+use mouthpiece::stage::lipsync::{self, Mouth, Runtime};
+
+/// What may stay, after each of the unloads.
+const STAYS: u64 = 5 << 20;
+
+#[test]
+fn unloading_gives_memory_back_ten_times_in_a_row() {
+    native::limit_arenas(2);
+    let runtime = Runtime::load(&lipsync::Config::default()).expect("ONNX Runtime: make setup");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/models/mouthpiece-256-fp32");
+    let bundle = || Bundle::open(&folder).expect("the model");
+    // The allocator's and the library's own beginnings are no model's.
+    let open = || Library::open(bundle(), runtime.clone(), u64::MAX, Instant::now());
+    drop(open().expect("it fits"));
+    native::trim_allocator();
+    let before = resident().expect("Linux tells");
+    for turn in 0..10 {
+        let library = open().expect("it fits");
+        let network = library.want(0, Instant::now()).expect("loaded");
+        let mut mouth = Mouth::new(&network).expect("tensors");
+        let hears = |_, mel: &mut [f32]| {
+            mel.fill(0.0);
+            true
+        };
+        assert!(mouth.run(0, hears).expect("runs"));
+        let loaded = resident().expect("Linux tells");
+        assert!(loaded > before + STAYS, "it takes memory, {loaded} bytes");
+        drop((mouth, network));
+        let later = Instant::now() + Duration::from_secs(301);
+        assert!(library.unload_idle(later, Duration::from_secs(300)));
+        native::trim_allocator();
+        let after = resident().expect("Linux tells");
+        assert!(
+            after < before + STAYS,
+            "turn {turn}: {before} bytes before loading, {loaded} loaded, {after} after"
+        );
+    }
+}
