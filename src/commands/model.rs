@@ -11,7 +11,7 @@ use mouthpiece::config::Config;
 use mouthpiece::model::Bundle;
 use mouthpiece::run::adopt::{self, Job, Speed};
 use mouthpiece::run::library;
-use mouthpiece::stage::lipsync::{Mouth, Runtime};
+use mouthpiece::stage::lipsync::{Mouth, Runtime, recognise};
 
 #[derive(Subcommand)]
 pub enum Models {
@@ -19,8 +19,11 @@ pub enum Models {
     List,
     /// Load one, print what it takes and how long a frame takes here.
     Check {
-        /// Its folder's name, or the path of the folder.
+        /// Its folder's name, the path of the folder, or an ONNX file.
         model: String,
+        /// The network that hears for an ONNX file.
+        #[arg(long, value_name = "FILE.onnx")]
+        audio: Option<PathBuf>,
     },
     /// Make a model of an ONNX file: of the Wav2Lip family, of
     /// Ultralight-Digital-Human or of FeatherTalk.
@@ -60,7 +63,17 @@ pub fn run(config: &Config, action: &Models) -> anyhow::Result<()> {
                 licence(&manifest.licence)
             ))
         }),
-        Models::Check { model } => check(config, &assets, model),
+        Models::Check { model, audio } if Path::new(model).is_file() => {
+            let runtime = Runtime::load(&config.models)?;
+            let found = recognise(Path::new(model), audio.as_deref(), None, &runtime)?;
+            println!(
+                "{model}: {}, {} pixels. `mouthpiece model import` tries it on a face and makes a model of it",
+                found.family.name(),
+                found.size
+            );
+            Ok(())
+        }
+        Models::Check { model, .. } => check(config, &assets, model),
         Models::Import {
             file,
             audio,

@@ -10,7 +10,7 @@ import pytest
 
 import sounds
 from player import Viewer, rate
-from server import ASSETS, PROGRAM, ROOT, Server, refused
+from server import ASSETS, PROGRAM, ROOT, Server, eventually, refused
 
 sys.path.insert(0, str(ROOT / "tests/models"))
 
@@ -102,6 +102,22 @@ def test_a_model_is_changed_under_a_session_that_streams(own, tmp_path):
         server.stop()
     assert server.exit_code == 0
     assert "panicked" not in server.log
+
+
+def test_a_model_that_nobody_wants_is_unloaded_and_comes_back(own, tmp_path):
+    server = Server(tmp_path, {"models.idle_unload_s": 1}).start()
+    loaded = lambda: b"mouthpiece_models_loaded 1" in server.get("/metrics").body
+    try:
+        eventually(lambda: not loaded(), within=10)
+        with Viewer(server.url) as viewer:
+            viewer.wait_for_picture()
+            server.speak(sounds.speech(3))
+            eventually(loaded, within=10)
+            eventually(lambda: not loaded(), within=15)
+        assert server.session()["failed_mouths"] == 0
+    finally:
+        server.stop()
+    assert server.exit_code == 0
 
 
 def test_a_budget_without_room_is_told_with_one_that_has(own):
