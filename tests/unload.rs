@@ -40,6 +40,7 @@ fn unloading_gives_memory_back_ten_times_in_a_row() {
     turn();
     let before = resident().expect("Linux tells");
     let turns: Vec<_> = (0..10).map(|_| turn()).collect();
+    println!("{before} bytes before; loaded, and after: {turns:?}");
     for (loaded, after) in &turns {
         assert!(
             *loaded > before + STAYS,

@@ -36,6 +36,12 @@ impl Family {
         self != Self::Wav2lip
     }
 
+    /// Whether its code averages pixels where it makes a picture smaller (OpenCV's
+    /// `INTER_AREA`), and doesn't take some of them (`INTER_LINEAR`).
+    pub fn averages(self) -> bool {
+        self != Self::Wav2lip
+    }
+
     /// The order of the two pictures in the face tensor that its code has.
     pub fn usual_order(self) -> FaceOrder {
         match self {

@@ -28,7 +28,9 @@ pub enum Problem {
         mend: &'static str,
     },
     /// It is something else.
-    #[error("it is no ONNX file: export the network to ONNX, and give that file")]
+    #[error(
+        "it is no ONNX file (PyTorch's .pth and .pt are none either): export the network to ONNX, and give that file"
+    )]
     NoOnnx,
     /// Its end is missing.
     #[error("it is cut short: {missing} bytes are missing at its end. Copy it again, whole")]
@@ -39,6 +41,16 @@ pub enum Problem {
     /// Weights lie in a file that isn't there.
     #[error("its weights are in {0}, which is not beside it: copy that file to the same folder")]
     NoWeights(PathBuf),
+    /// Weights lie in a file whose end is missing.
+    #[error(
+        "its weights in {file} are cut short: {missing} bytes are missing at their end. Copy that file again, whole"
+    )]
+    ShortWeights {
+        /// The file.
+        file: PathBuf,
+        /// How many.
+        missing: u64,
+    },
     /// Weights lie in a file elsewhere.
     #[error(
         "its weights are in {0}, outside of its folder, where nothing is read: save the network anew with its weights beside it, or inside"
@@ -64,16 +76,23 @@ pub fn weights(path: &Path) -> Result<Vec<PathBuf>, Problem> {
     walk.look_at_the_start()?;
     walk.model()?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    for weights in &walk.found {
+    for (weights, end) in &walk.found {
         let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
         if !weights.components().all(inside) {
             return Err(Problem::Elsewhere(weights.clone()));
         }
-        if !folder.join(weights).is_file() {
+        let file = std::fs::metadata(folder.join(weights)).ok();
+        let Some(file) = file.filter(std::fs::Metadata::is_file) else {
             return Err(Problem::NoWeights(weights.clone()));
+        };
+        if file.len() < *end {
+            return Err(Problem::ShortWeights {
+                file: weights.clone(),
+                missing: end - file.len(),
+            });
         }
     }
-    Ok(walk.found)
+    Ok(walk.found.into_iter().map(|(file, _)| file).collect())
 }
 
 /// Bytes at the start that are looked at, and a line of them that is told.
@@ -87,7 +106,8 @@ struct Walk {
     file: BufReader<File>,
     at: u64,
     length: u64,
-    found: Vec<PathBuf>,
+    /// Files with weights, and how long each must be at least.
+    found: Vec<(PathBuf, u64)>,
 }
 
 /// One field: its number, and where its content ends. Numbers have no content.
@@ -167,9 +187,10 @@ impl Walk {
         })
     }
 
-    /// TensorProto: 13 is a pair of words about the weights' file, of which
-    /// `location` names it.
+    /// TensorProto: 13 is a pair of words about the weights' file: its `location`,
+    /// and the `offset` and the `length` of the tensor's in it.
     fn tensor(&mut self, end: u64) -> Result<(), Problem> {
+        let (mut location, mut weights_end) = (None, 0_u64);
         self.each(end, |walk, number, end| {
             if number != 13 {
                 return walk.skip_to(end);
@@ -180,14 +201,25 @@ impl Walk {
                 2 => walk.bytes(end, &mut value),
                 _ => walk.skip_to(end),
             })?;
-            if key == b"location" {
-                let path = PathBuf::from(String::from_utf8(value).map_err(|_| Problem::NoOnnx)?);
-                if !walk.found.contains(&path) {
-                    walk.found.push(path);
+            let value = String::from_utf8(value).map_err(|_| Problem::NoOnnx)?;
+            match key.as_slice() {
+                b"location" => location = Some(PathBuf::from(value)),
+                b"offset" | b"length" => {
+                    let bytes: u64 = value.parse().map_err(|_| Problem::NoOnnx)?;
+                    weights_end = weights_end.saturating_add(bytes);
                 }
+                _ => {}
             }
             Ok(())
-        })
+        })?;
+        let Some(location) = location else {
+            return Ok(());
+        };
+        match self.found.iter_mut().find(|(file, _)| *file == location) {
+            Some((_, end)) => *end = weights_end.max(*end),
+            None => self.found.push((location, weights_end)),
+        }
+        Ok(())
     }
 
     /// Calls `each` for every field with content up to `end`.
@@ -288,10 +320,17 @@ mod tests {
         [&[number << 3 | 2, length], content].concat()
     }
 
-    /// A model whose one tensor has its weights in `file`.
+    /// A model whose one tensor has the bytes 4 to 7 of `file` for weights.
     fn with_weights_in(file: &str) -> Vec<u8> {
-        let place = [part(1, b"location"), part(2, file.as_bytes())].concat();
-        let tensor = [part(8, b"w"), part(13, &place)].concat();
+        let word = |key: &[u8], value: &[u8]| part(13, &[part(1, key), part(2, value)].concat());
+        let place = word(b"location", file.as_bytes());
+        let tensor = [
+            part(8, b"w"),
+            place,
+            word(b"offset", b"4"),
+            word(b"length", b"3"),
+        ]
+        .concat();
         [vec![8, 8], part(7, &part(5, &tensor))].concat()
     }
 
@@ -331,5 +370,11 @@ mod tests {
         let path = folder.path().join("m.onnx");
         std::fs::write(&path, with_weights_in("w.bin")).expect("written");
         assert_eq!(weights(&path).expect("whole"), [PathBuf::from("w.bin")]);
+        std::fs::write(folder.path().join("w.bin"), b"weigh").expect("written");
+        let said = weights(&path).expect_err("cut").to_string();
+        assert!(
+            said.contains("w.bin") && said.contains("2 bytes are missing"),
+            "{said}"
+        );
     }
 }

@@ -60,6 +60,7 @@ fn what_is_no_model_is_refused_in_a_sentence_and_leaves_nothing() {
             vec!["text file", "\"This is a letter", "ONNX file itself"],
         ),
         ("no-weights", vec!["gone.bin", "copy that file"]),
+        ("short-weights", vec!["short.bin", "cut short"]),
         ("int64", vec!["mel_spectrogram", "i64", "32-bit floats"]),
         ("ranks", vec!["[1, 6, 5, 96, 96]", "four dimensions"]),
         ("batch", vec!["fixed to 16", "a batch of 1"]),

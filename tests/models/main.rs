@@ -25,12 +25,12 @@ use standins::{floats, made, runtime};
 
 /// As `reference.py` has them.
 const SIZE: Size = Size {
-    width: 320,
-    height: 288,
+    width: 480,
+    height: 432,
 };
 const FACE: Face = Face {
-    eyes: [158.3, 96.4],
-    mouth: [161.9, 168.2],
+    eyes: [238.3, 100.4],
+    mouth: [243.9, 272.2],
 };
 const START: u64 = 13;
 const LAST: u64 = 22;

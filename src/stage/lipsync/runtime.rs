@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use ort::environment::Environment;
+use ort::logging::LogLevel;
 
 use super::{Config, Error, Provider};
 
@@ -81,6 +82,8 @@ fn environment(config: &Config) -> Result<(Environment, PathBuf), Error> {
         .with_telemetry(false)
         .build()
         .map_err(|e| broken(e.to_string()))?;
+    // What goes wrong comes back as an error, and is told once.
+    environment.set_log_level(LogLevel::Fatal);
     Ok(loaded.insert((environment, path)).clone())
 }
 
