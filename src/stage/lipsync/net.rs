@@ -147,9 +147,28 @@ impl Slot {
     }
 }
 
-/// ONNX Runtime's messages run over many lines; the first says it.
+/// ONNX Runtime's messages run over many lines, and name places in its own code;
+/// the first line without those says it.
 pub(super) fn first_line(error: &dyn Display) -> String {
     let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default().trim();
-    line.trim_end_matches('.').to_owned()
+    let mut line = text.lines().next().unwrap_or_default().trim().to_owned();
+    while let Some(at) = line.find("/onnxruntime_src/") {
+        // A place is a file, a line and a function with its arguments.
+        let end = line[at..].find(") ").map_or(line.len(), |end| at + end + 2);
+        line.replace_range(at..end, " ");
+    }
+    line.trim().trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_in_the_runtimes_code_are_left_out() {
+        let said = "Load failed:/onnxruntime_src/core/a.h:46 void f(const map<char, int>&, int) Opset 99 is not known.\nmore";
+        assert_eq!(first_line(&said), "Load failed: Opset 99 is not known");
+        assert_eq!(first_line(&"plain.\nand more"), "plain");
+        assert_eq!(first_line(&"/onnxruntime_src/a.h"), "");
+    }
 }
