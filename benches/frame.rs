@@ -62,7 +62,8 @@ impl Bench {
         Self {
             welcome: assets.join("speech/welcome.flac"),
             avatar: Arc::new(Avatar::open(&assets.join("avatars/ava")).expect("the avatar")),
-            library: Library::open(bundle, runtime, Instant::now()).expect("the model fits"),
+            library: Library::open(bundle, runtime, u64::MAX, Instant::now())
+                .expect("the model fits"),
         }
     }
 

@@ -62,13 +62,16 @@ enum Command {
         #[command(subcommand)]
         action: commands::avatar::Avatars,
     },
-    /// List models, or check one.
-    #[command(after_help = "Example:\n  mouthpiece model check mouthpiece-256")]
+    /// List models, check one, or make one of ONNX files.
+    #[command(after_help = "Examples:
+  mouthpiece model check mouthpiece-256
+  mouthpiece model import wav2lip.onnx --id mine
+  mouthpiece model import unet.onnx --audio feather_hubert.onnx --id mine")]
     Model {
         #[command(flatten)]
         settings: Settings,
         #[command(subcommand)]
-        action: commands::assets::Models,
+        action: commands::model::Models,
     },
     /// Say what works on this machine, what doesn't, and how to mend it.
     #[command(after_help = "Example:\n  mouthpiece doctor")]
@@ -166,7 +169,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             commands::render::run(&config, &audio, &out, report.as_deref())
         }
         Command::Avatar { settings, action } => commands::avatar::run(&settings.load()?, &action),
-        Command::Model { settings, action } => commands::assets::models(&settings.load()?, &action),
+        Command::Model { settings, action } => commands::model::run(&settings.load()?, &action),
         Command::Doctor { settings } => commands::doctor::run(settings.load()),
         Command::Window {
             width,

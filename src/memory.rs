@@ -48,6 +48,12 @@ impl Config {
     }
 }
 
+/// Resident memory of the process in bytes. `None` when the system doesn't tell.
+pub fn resident() -> Option<u64> {
+    let process = psutil::process::Process::current().ok()?;
+    process.memory_info().ok().map(|memory| memory.rss())
+}
+
 /// How full the budget is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("model", &["toml_error"]),
     ("avatar", &["media", "pool", "toml_error"]),
     ("stage/audio", &["media", "ring", "stats"]),
-    ("stage/mel", &["media"]),
+    ("stage/mel", &["media", "model"]),
     ("stage/voice", &["bounds", "media"]),
     ("stage/lipsync", &["bounds", "media", "model"]),
     ("stage/compose", &["avatar", "model", "pool"]),
@@ -34,7 +34,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     (
         "control",
-        &["control", "hub", "media", "memory", "run", "stage", "stats"],
+        &[
+            "avatar", "control", "hub", "media", "memory", "model", "run", "stage", "stats",
+        ],
     ),
     (
         "config",

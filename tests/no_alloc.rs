@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use mouthpiece::avatar::Avatar;
-use mouthpiece::media::{AudioChunk, FRAME_PERIOD, MEL_BANDS, MEL_STEPS};
+use mouthpiece::media::{AudioChunk, FRAME_PERIOD};
 use mouthpiece::model::Bundle;
 use mouthpiece::pool::{Frame, FramePool};
 use mouthpiece::ring::{Next, ring};
@@ -65,13 +65,16 @@ fn from_the_device_to_the_encoder_nothing_is_allocated() {
     let avatar = Arc::new(Avatar::open(&assets.join("avatars/ava")).expect("the avatar"));
     let runtime = Runtime::load(&lipsync::Config::default()).expect("ONNX Runtime: make setup");
     let bundle = Bundle::open(&assets.join("models/mouthpiece-256")).expect("the model");
-    let library = Library::open(bundle, runtime, now).expect("the model fits");
+    let library = Library::open(bundle, runtime, u64::MAX, now).expect("the model fits");
 
-    let mut mouth = Mouth::new(&library.want(now).expect("loaded")).expect("tensors");
-    let silence = [[-4.0; MEL_STEPS]; MEL_BANDS];
+    let mut mouth = Mouth::new(&library.want(0, now).expect("loaded")).expect("tensors");
+    let silence = |_, mel: &mut [f32]| {
+        mel.fill(-4.0);
+        true
+    };
     let mut bare = |runs: u64| {
-        for _ in 0..runs {
-            mouth.run(&silence).expect("runs");
+        for frame in 0..runs {
+            assert!(mouth.run(frame, silence).expect("runs"));
         }
     };
     bare(5);

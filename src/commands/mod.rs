@@ -1,8 +1,8 @@
 //! One file a command.
 
-pub mod assets;
 pub mod avatar;
 pub mod doctor;
+pub mod model;
 pub mod render;
 pub mod serve;
 pub mod window;
@@ -40,7 +40,8 @@ fn open_model(config: &Config, assets: &Path) -> anyhow::Result<Arc<Library>> {
     let model =
         Bundle::open(&bundle(assets, "model", id)?).with_context(|| format!("model {id}"))?;
     let runtime = Runtime::load(&config.models)?;
-    Library::open(model, runtime, Instant::now()).with_context(|| format!("model {id}"))
+    let budget = config.memory.budget();
+    Library::open(model, runtime, budget, Instant::now()).with_context(|| format!("model {id}"))
 }
 
 /// A line for each bundle in `folder`: what `describe` says, or why it is broken.
@@ -50,7 +51,11 @@ fn list(folder: &Path, describe: impl Fn(&Path) -> anyhow::Result<String>) -> an
     let mut folders: Vec<_> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .collect();
-    folders.retain(|path| path.is_dir());
+    // What is being imported is no bundle yet.
+    folders.retain(|path| {
+        let id = path.file_name().unwrap_or_default().to_string_lossy();
+        path.is_dir() && is_id(&id)
+    });
     folders.sort();
     for folder in folders {
         let id = folder.file_name().unwrap_or_default().to_string_lossy();

@@ -6,6 +6,8 @@ pub mod looped;
 pub mod speech;
 // the model's network: loaded, shared, unloaded
 pub mod library;
+// ONNX files -> a model bundle
+pub mod adopt;
 // sound -> sound with its picture, without a clock
 pub mod renderer;
 // what is said next

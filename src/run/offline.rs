@@ -106,6 +106,8 @@ pub fn render(job: &Job<'_>, mut progress: impl FnMut(Duration)) -> Result<Repor
     let mut chunk = AudioChunk::SILENCE;
     let (mut heard, mut ended, mut pts) = (Duration::ZERO, false, Duration::ZERO);
     loop {
+        // A model that fails gives way to the one before.
+        renderer.follow(Instant::now());
         while renderer.lacks() > 0 {
             let enough = job.most.is_some_and(|most| heard >= most);
             ended = ended || enough || !sound.next(&mut chunk)?;

@@ -7,22 +7,21 @@
 //! ([`Renderer::forget`]): pushed speech brings its own future with it and need
 //! not wait.
 
-use std::collections::VecDeque;
+mod hearing; // sound -> what the model hears
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::avatar::{Avatar, Clip, Face, Picture, Player};
-use crate::media::{
-    AudioChunk, FPS, FRAME_PERIOD, MEL_BANDS, MEL_STEPS, MelWindow, SPEECH_SAMPLES,
-};
-use crate::model::Manifest;
-use crate::pool::{Frame, FramePool};
-use crate::run::library::Library;
+use crate::media::{AudioChunk, FPS, FRAME_PERIOD};
+use crate::pool::{Frame, FramePool, Size};
+use crate::run::library::{Library, Model};
 use crate::stage::compose::Compositor;
 use crate::stage::lipsync::{self, Mouth};
-use crate::stage::mel::{Mel, first_column};
-use crate::stage::voice::{self, Ease, Voice};
+use crate::stage::mel::Ear;
+use crate::stage::voice;
 use crate::stats::Stats;
+use hearing::Hearing;
 
 /// Failures of the model in a row before it is loaded anew: a second.
 const FAILURES: u32 = FPS;
@@ -43,13 +42,6 @@ pub type Speaker = u64;
 
 /// The source, as a [`Speaker`].
 pub const SOURCE: Speaker = 0;
-
-/// One chunk on its way to its frame.
-struct Heard {
-    chunk: AudioChunk,
-    speaker: Speaker,
-    voiced: bool,
-}
 
 /// 40 ms of the show.
 pub struct Played {
@@ -84,10 +76,10 @@ impl Renderer {
         stats: &Arc<Stats>,
         now: Instant,
     ) -> Result<Self, Error> {
-        let model = &library.bundle().manifest;
+        let model = library.model();
         Ok(Self {
-            hearing: Hearing::new(model, voice)?,
-            drawing: Drawing::new(avatar, library, pool, now)?,
+            hearing: Hearing::new(&model.bundle.manifest, voice),
+            drawing: Drawing::new(avatar, library, &model, pool, now)?,
             stats: Arc::clone(stats),
         })
     }
@@ -102,6 +94,17 @@ impl Renderer {
         (self.hearing.depth + 1).saturating_sub(self.hearing.line.len())
     }
 
+    /// Takes the model that there is now, should it be another. It may hear
+    /// further ahead, so do this before giving what [`Renderer::lacks`].
+    pub fn follow(&mut self, now: Instant) {
+        if self.drawing.library.edition() == self.drawing.edition {
+            return;
+        }
+        let model = self.drawing.library.model();
+        self.hearing.take_over(&model.bundle.manifest);
+        self.drawing.take_over(&model, now);
+    }
+
     /// Takes one more chunk, which will be played after those that wait.
     pub fn hear(&mut self, chunk: &AudioChunk, speaker: Speaker) {
         let started = Instant::now();
@@ -112,6 +115,7 @@ impl Renderer {
     /// Lets everything go that waits and was not played.
     pub fn forget(&mut self) {
         self.hearing.forget();
+        self.drawing.forget(self.hearing.played);
     }
 
     /// Plays the chunk that has waited longest, for the moment `pts`. `on_sound`
@@ -146,16 +150,16 @@ impl Renderer {
         let talk = self.hearing.talk();
         let ready = watched && self.drawing.ready(now, talk);
         let weight = self.hearing.ease.step(talk && (ready || !watched));
-        let (mut heard, mel) = self.hearing.play();
+        let (mut heard, nth) = self.hearing.play();
         on_sound(&mut heard.chunk);
         self.stats.frames.add(1);
         let index = (pts.as_millis() / FRAME_PERIOD.as_millis()) as u64;
         let frame = watched
             .then(|| {
                 let picture = picture(&self.drawing.player, index);
-                let mel = mel.filter(|_| weight > 0.0);
+                let heard = (weight > 0.0).then_some((&self.hearing.ear, nth));
                 self.drawing
-                    .draw(now, pts, picture, mel, weight, &self.stats)
+                    .draw(now, pts, picture, heard, weight, &self.stats)
             })
             .flatten();
         self.drawing.rest(watched && weight > 0.0);
@@ -172,65 +176,6 @@ impl Renderer {
     }
 }
 
-/// From sound to what the model hears, and to whether anybody speaks.
-struct Hearing {
-    depth: usize,
-    offset_ms: f64,
-    line: VecDeque<Heard>,
-    played: u64,
-    mel: Mel,
-    window: MelWindow,
-    voice: Voice,
-    ease: Ease,
-}
-
-impl Hearing {
-    fn new(model: &Manifest, voice: &voice::Config) -> Result<Self, Error> {
-        // The chunk of the frame itself is 40 ms of the future already.
-        let ahead = Duration::from_secs_f64(model.look_ahead_ms / 1e3).saturating_sub(FRAME_PERIOD);
-        let depth = ahead.as_micros().div_ceil(FRAME_PERIOD.as_micros()) as usize;
-        Ok(Self {
-            depth,
-            offset_ms: model.mel_offset_ms,
-            line: VecDeque::with_capacity(depth + 1),
-            played: 0,
-            mel: Mel::new(),
-            window: [[0.0; MEL_STEPS]; MEL_BANDS],
-            voice: Voice::new(voice),
-            ease: Ease::default(),
-        })
-    }
-
-    fn hear(&mut self, chunk: &AudioChunk, speaker: Speaker) {
-        self.mel.push(&chunk.speech);
-        self.line.push_back(Heard {
-            chunk: *chunk,
-            speaker,
-            voiced: self.voice.hear(&chunk.speech),
-        });
-    }
-
-    fn forget(&mut self) {
-        self.mel.rewind(self.played * SPEECH_SAMPLES as u64);
-        self.voice.reset();
-        self.line.clear();
-    }
-
-    /// Whether the mouth shall move: already before the voice comes, as far as
-    /// the line reaches.
-    fn talk(&self) -> bool {
-        self.line.iter().any(|heard| heard.voiced)
-    }
-
-    fn play(&mut self) -> (Heard, Option<&MelWindow>) {
-        let heard = self.line.pop_front().expect("the line is full");
-        let first = first_column(self.played, self.offset_ms);
-        let full = self.mel.window(first, &mut self.window);
-        self.played += 1;
-        (heard, full.then_some(&self.window))
-    }
-}
-
 /// From what the model hears to a frame.
 struct Drawing {
     clip: Arc<Clip>,
@@ -239,9 +184,12 @@ struct Drawing {
     last: Option<Arc<Picture>>,
     pool: FramePool,
     library: Arc<Library>,
+    /// Which model this draws with.
+    edition: u64,
     generation: u64,
     mouth: Option<Mouth>,
     compositor: Compositor,
+    size: Size,
     failures: u32,
 }
 
@@ -249,22 +197,41 @@ impl Drawing {
     fn new(
         avatar: &Avatar,
         library: &Arc<Library>,
+        model: &Model,
         pool: FramePool,
         now: Instant,
     ) -> Result<Self, Error> {
         let generation = library.generation();
-        let network = library.want(now);
+        let network = library.want(model.edition, now);
         Ok(Self {
             clip: Arc::clone(avatar.idle()),
             player: Player::start(avatar.idle())?,
             last: None,
             pool,
             library: Arc::clone(library),
+            edition: model.edition,
             generation,
             mouth: network.as_ref().map(Mouth::new).transpose()?,
-            compositor: Compositor::new(avatar.size, library.side(), &library.bundle().manifest),
+            compositor: Compositor::new(avatar.size, model.side, &model.bundle.manifest),
+            size: avatar.size,
             failures: 0,
         })
+    }
+
+    /// Draws with another model from the next frame on.
+    fn take_over(&mut self, model: &Model, now: Instant) {
+        self.edition = model.edition;
+        self.failures = 0;
+        self.mouth = None;
+        self.compositor = Compositor::new(self.size, model.side, &model.bundle.manifest);
+        self.ready(now, true);
+    }
+
+    /// Forgets what was heard of chunk `nth` and those after it.
+    fn forget(&mut self, nth: u64) {
+        if let Some(mouth) = &mut self.mouth {
+            mouth.forget(nth);
+        }
     }
 
     fn draw(
@@ -272,7 +239,7 @@ impl Drawing {
         now: Instant,
         pts: Duration,
         picture: Option<Arc<Picture>>,
-        mel: Option<&MelWindow>,
+        heard: Option<(&Ear, u64)>,
         weight: f32,
         stats: &Stats,
     ) -> Option<Frame> {
@@ -288,8 +255,8 @@ impl Drawing {
             return None;
         };
         frame.i420_mut().copy_from_slice(picture.i420());
-        if let (Some(mel), Some(face)) = (mel, self.clip.face(picture.index)) {
-            let inferred = self.mouth(now, &picture, face, mel, weight, stats, &mut frame);
+        if let (Some(heard), Some(face)) = (heard, self.clip.face(picture.index)) {
+            let inferred = self.mouth(now, &picture, face, heard, weight, stats, &mut frame);
             stats
                 .compose
                 .add(started.elapsed().saturating_sub(inferred));
@@ -307,7 +274,7 @@ impl Drawing {
         now: Instant,
         picture: &Picture,
         face: Face,
-        mel: &MelWindow,
+        (ear, nth): (&Ear, u64),
         weight: f32,
         stats: &Stats,
         frame: &mut Frame,
@@ -321,11 +288,15 @@ impl Drawing {
         self.compositor
             .crop(picture.i420(), face, mouth.reference_mut());
         let started = Instant::now();
-        let result = mouth.run(mel);
+        let result = mouth.run(nth, |n, window| ear.window(n, window));
         let inferred = started.elapsed();
         stats.lipsync.add(inferred);
-        if result.is_ok() {
+        if let Ok(drawn) = result {
             self.failures = 0;
+            if !drawn {
+                self.compositor.repeat(frame.i420_mut(), face, weight);
+                return inferred;
+            }
             let pictures = mouth.pictures();
             self.compositor
                 .draw(frame.i420_mut(), face, pictures, weight);
@@ -336,7 +307,7 @@ impl Drawing {
         self.compositor.repeat(frame.i420_mut(), face, weight);
         self.failures += 1;
         if self.failures == FAILURES {
-            self.library.discard();
+            self.library.discard(self.edition);
             self.mouth = None;
         }
         inferred
@@ -346,7 +317,7 @@ impl Drawing {
     fn ready(&mut self, now: Instant, wanted: bool) -> bool {
         if self.mouth.is_none() && wanted {
             self.generation = self.library.generation();
-            let network = self.library.want(now);
+            let network = self.library.want(self.edition, now);
             self.mouth = network.and_then(|network| Mouth::new(&network).ok());
         }
         self.mouth.is_some()

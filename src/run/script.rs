@@ -105,6 +105,7 @@ impl Script {
         watched: bool,
         on_sound: impl FnOnce(&AudioChunk),
     ) -> Played {
+        self.renderer.follow(now);
         self.fill(now, live);
         let (edge, cut) = (&mut self.edge, std::mem::take(&mut self.cut));
         let on_sound = |chunk: &mut AudioChunk| {

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::memory::{Config, Level};
 use crate::native;
-use crate::run::library::Library;
+use crate::run::library::{LETTING_GO, Library};
 use crate::run::sessions::Sessions;
 use crate::stage::send::Viewers;
 
@@ -24,8 +24,6 @@ use crate::stage::send::Viewers;
 const PERIOD: Duration = Duration::from_secs(1);
 /// Readings between two lines of the log.
 const LINE: u64 = 10;
-/// How long whoever holds the model takes to let it go: two frames, and a little.
-const LETTING_GO: Duration = Duration::from_millis(100);
 /// Bytes given back that are worth a line of the log.
 const WORTH_A_LINE: u64 = 1 << 20;
 /// A model that no mouth was drawn with for so long is idle when memory is short.

@@ -2,11 +2,11 @@
 
 // device or file -> AudioChunk
 pub mod audio;
-// AudioChunk -> MelWindow
+// AudioChunk -> windows of what a model hears
 pub mod mel;
 // AudioChunk -> whether somebody speaks
 pub mod voice;
-// MelWindow + face -> face with another mouth
+// windows + face -> face with another mouth
 pub mod lipsync;
 // picture + mouth -> Frame
 pub mod compose;

@@ -61,7 +61,8 @@ fn bundled() -> &'static (Avatar, Arc<Library>) {
         let avatar = Avatar::open(&assets.join("avatars/ava")).expect("the avatar");
         let runtime = Runtime::load(&lipsync::Config::default()).expect("ONNX Runtime: make setup");
         let bundle = Bundle::open(&assets.join("models/mouthpiece-256")).expect("the model");
-        let library = Library::open(bundle, runtime, Instant::now()).expect("the model fits");
+        let library =
+            Library::open(bundle, runtime, u64::MAX, Instant::now()).expect("the model fits");
         (avatar, library)
     })
 }

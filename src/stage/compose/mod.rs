@@ -32,8 +32,10 @@ pub struct Compositor {
     /// One plane of the same, and of the mask, at the picture's size.
     region: [Vec<f32>; 2],
     enlarger: Enlarger,
-    /// Filters of the crop's columns and rows.
+    /// Filters of the crop's columns and rows: as they are, or the means of pixels.
     linear: [Axis<2>; 2],
+    means: [Axis<16>; 2],
+    averages: bool,
 }
 
 /// Where the model's square lies in the picture: a pixel of the picture is
@@ -56,16 +58,12 @@ struct Region {
 impl Compositor {
     /// A compositor for pictures of `size` and a model whose square has `side` pixels.
     pub fn new(size: Size, side: usize, model: &Manifest) -> Self {
-        let edit = model.edit.unwrap_or(Edit {
-            columns: [side / 10, side - side / 10],
-            rows: [side / 2, side],
-            fade: side / 10,
-        });
+        let edit = model.edit(side);
         let mask = mask(edit);
         Self {
             size,
             side,
-            face_box: model.face_box,
+            face_box: model.face_box(),
             order: model.colour,
             returns: model.returns,
             edit,
@@ -75,6 +73,8 @@ impl Compositor {
             region: [Vec::new(), Vec::new()],
             enlarger: Enlarger::default(),
             linear: Default::default(),
+            means: Default::default(),
+            averages: model.family.averages(),
         }
     }
 
@@ -89,17 +89,18 @@ impl Compositor {
         for (n, (from, to)) in planes.zip(to).enumerate() {
             let (place, size) = self.plane(n, place);
             let [x, y] = place.origin;
-            let [columns, rows] = &mut self.linear;
-            columns.linear(side, place.scale, x, size.width);
-            rows.linear(side, place.scale, y, size.height);
-            scale(
-                from,
-                size.width,
-                columns,
-                rows,
-                &mut self.enlarger.between,
-                to,
-            );
+            let between = &mut self.enlarger.between;
+            if self.averages && Axis::STEPS.contains(&place.scale) {
+                let [columns, rows] = &mut self.means;
+                columns.mean(side, place.scale, x, size.width);
+                rows.mean(side, place.scale, y, size.height);
+                scale(from, size.width, columns, rows, between, to);
+            } else {
+                let [columns, rows] = &mut self.linear;
+                columns.linear(side, place.scale, x, size.width);
+                rows.linear(side, place.scale, y, size.height);
+                scale(from, size.width, columns, rows, between, to);
+            }
         }
         planes_from_yuv(self.order, reference);
     }

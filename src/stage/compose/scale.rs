@@ -18,6 +18,29 @@ impl Axis<2> {
     }
 }
 
+impl Axis<16> {
+    /// Steps of more than one pixel, in which these sixteen are enough.
+    pub(super) const STEPS: std::ops::RangeInclusive<f64> = 1.0..=14.0;
+
+    /// `count` pixels, each the mean of the `step` pixels around its place.
+    pub(super) fn mean(&mut self, count: usize, step: f64, start: f64, most: usize) {
+        self.taps.clear();
+        self.taps.extend((0..count).map(|n| {
+            // A pixel reaches half a pixel to either side of its place.
+            let from = (n as f64 - 0.5) * step + start + 0.5;
+            let left = from.floor() as i64;
+            let first = left.clamp(0, most as i64 - 16);
+            let mut inside = [0.0; 16];
+            for tap in left..left + 16 {
+                let share = (from + step).min(tap as f64 + 1.0) - from.max(tap as f64);
+                inside[(tap.clamp(0, most as i64 - 1) - first) as usize] +=
+                    (share.max(0.0) / step) as f32;
+            }
+            (first as usize, inside)
+        }));
+    }
+}
+
 impl Axis<4> {
     /// Like [`Axis::linear`], on Catmull and Rom's curve through four.
     pub(super) fn cubic(&mut self, count: usize, step: f64, start: f64, most: usize) {

@@ -22,8 +22,10 @@ fn manifest(returns: Returns, edit: Option<Edit>) -> Manifest {
         face: Default::default(),
         returns,
         size: None,
-        face_box: FaceBox::default(),
+        face_box: None,
+        mask: None,
         edit,
+        audio: None,
     }
 }
 

@@ -1,10 +1,16 @@
-//! Lip-sync: a window of mel and a face in, the same face with another mouth out.
+//! Lip-sync: what is heard and a face in, the same face with another mouth out.
 //!
-//! A network is loaded once and shared by every session ([`Network`]); each
-//! session owns its tensors ([`Mouth`]), which are bound once and written in
-//! place, so that a run moves no picture.
+//! A model is loaded once and shared by every session ([`Network`]); each session
+//! owns its tensors ([`Mouth`]), which are bound once and written in place, so
+//! that a run moves no picture. What the families differ in ends here: a caller
+//! lends the face and the windows that the model asks for, by number.
 
-mod network; // model.onnx -> checked tensors
+mod fit; // which family tensors are of, and whether they fit a manifest
+mod front; // windows of sound -> features, each once
+mod mouth; // one session's tensors
+mod net; // a file -> a network with its tensors' shapes
+mod network; // a bundle -> networks that fit
+mod provider; // what networks run on
 mod runtime; // ONNX Runtime's library, loaded once a process
 
 use std::path::PathBuf;
@@ -12,7 +18,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::bounds::{OutOfBounds, within};
-pub use network::{Mouth, Network};
+pub use fit::{Found, recognise};
+pub use mouth::Mouth;
+pub use network::Network;
+pub use provider::Provider;
 pub use runtime::{Runtime, library};
 
 /// Section `[models]`.
@@ -21,6 +30,10 @@ pub use runtime::{Runtime, library};
 pub struct Config {
     /// ONNX Runtime's library. Empty: beside the build, then the system's.
     pub runtime: String,
+    /// What networks run on.
+    pub provider: Provider,
+    /// Run on the CPU where the provider isn't to be had.
+    pub provider_fallback: bool,
     /// Threads for one run. The sessions are the parallelism, so one is enough.
     pub threads: usize,
     /// Seconds without a mouth to draw after which a network is unloaded.
@@ -31,6 +44,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             runtime: String::new(),
+            provider: Provider::default(),
+            provider_fallback: false,
             threads: 1,
             idle_unload_s: 300,
         }
@@ -70,23 +85,41 @@ pub enum Error {
         /// What the loader said.
         problem: String,
     },
-    /// The file is no network.
-    #[error("cannot load the network {path}: {problem}. Is the file whole, and an ONNX file?")]
+    /// ONNX Runtime was built without the provider that is configured.
+    #[error(
+        "models.provider is {provider}, but {library} {problem}: {mend}; or set models.provider_fallback = true to run on the CPU"
+    )]
+    Provider {
+        /// The provider.
+        provider: Provider,
+        /// ONNX Runtime's library.
+        library: PathBuf,
+        /// Why not.
+        problem: String,
+        /// What to install.
+        mend: &'static str,
+    },
+    /// The file is no network, or not a whole one.
+    #[error("cannot load the network {path}: {problem}")]
     Load {
         /// The file.
         path: PathBuf,
-        /// What ONNX Runtime said.
+        /// What was found, and what to do.
         problem: String,
     },
     /// The network has other tensors than its family.
-    #[error("{path} does not fit the wav2lip family: found {found}; wanted {wanted}")]
+    #[error("{path} does not fit {family}: found {found}; wanted {wanted}{mend}")]
     Misfit {
         /// The file.
         path: PathBuf,
+        /// The family, or that it is of none.
+        family: String,
         /// The tensors found.
         found: String,
         /// The tensors wanted.
         wanted: String,
+        /// What to do about it, where that is known.
+        mend: String,
     },
     /// The manifest and the network contradict each other.
     #[error("{path}: {problem}")]

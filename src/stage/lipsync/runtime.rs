@@ -4,54 +4,87 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use ort::environment::Environment;
+use ort::logging::LogLevel;
 
-use super::{Config, Error};
+use super::{Config, Error, Provider};
 
 /// The loaded library. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Runtime {
     pub(crate) environment: Environment,
     pub(super) threads: usize,
+    pub(super) provider: Provider,
+    /// Whether the CPU is as good.
+    fallback: bool,
+    library: PathBuf,
 }
 
 /// One environment a process, ever: ONNX Runtime can't make a second one.
-static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
+static ENVIRONMENT: Mutex<Option<(Environment, PathBuf)>> = Mutex::new(None);
 
 impl Runtime {
     /// Loads the library, or takes the one that was loaded before.
     ///
     /// # Errors
     ///
-    /// When there is no library, or it is too old or damaged.
+    /// When there is no library, it is too old or damaged, or it hasn't the
+    /// provider that is configured and may not do without.
     pub fn load(config: &Config) -> Result<Self, Error> {
-        let threads = config.threads.max(1);
-        let mut loaded = ENVIRONMENT
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(environment) = &*loaded {
-            let environment = environment.clone();
-            return Ok(Self {
-                environment,
-                threads,
-            });
-        }
-        let path = library(config)?;
-        let broken = |problem: String| Error::Runtime {
-            path: path.clone(),
-            problem,
-        };
-        let environment = ort::init_from(&path)
-            .map_err(|e| broken(e.to_string()))?
-            .with_name("mouthpiece")
-            .with_telemetry(false)
-            .build()
-            .map_err(|e| broken(e.to_string()))?;
-        *loaded = Some(environment.clone());
-        Ok(Self {
+        let (environment, library) = environment(config)?;
+        let mut runtime = Self {
             environment,
-            threads,
-        })
+            threads: config.threads.max(1),
+            provider: config.provider,
+            fallback: config.provider_fallback,
+            library,
+        };
+        if !config.provider.built_in() {
+            runtime.provider = runtime.without("was built without it")?;
+        }
+        Ok(runtime)
     }
+
+    /// What to do without the provider: the CPU, if that was allowed.
+    pub(super) fn without(&self, problem: &str) -> Result<Provider, Error> {
+        let missing = Error::Provider {
+            provider: self.provider,
+            library: self.library.clone(),
+            problem: problem.to_owned(),
+            mend: self.provider.mend(),
+        };
+        if !self.fallback {
+            return Err(missing);
+        }
+        tracing::warn!(
+            "networks run on the CPU: models.provider is {}, but {} {problem}",
+            self.provider,
+            self.library.display()
+        );
+        Ok(Provider::Cpu)
+    }
+}
+
+fn environment(config: &Config) -> Result<(Environment, PathBuf), Error> {
+    let mut loaded = ENVIRONMENT
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(loaded) = &*loaded {
+        return Ok(loaded.clone());
+    }
+    let path = library(config)?;
+    let broken = |problem: String| Error::Runtime {
+        path: path.clone(),
+        problem,
+    };
+    let environment = ort::init_from(&path)
+        .map_err(|e| broken(e.to_string()))?
+        .with_name("mouthpiece")
+        .with_telemetry(false)
+        .build()
+        .map_err(|e| broken(e.to_string()))?;
+    // What goes wrong comes back as an error, and is told once.
+    environment.set_log_level(LogLevel::Fatal);
+    Ok(loaded.insert((environment, path)).clone())
 }
 
 /// Where the library is: as configured, else beside the program and its build,

@@ -1,11 +1,15 @@
-//! Speech to mel: what a Wav2Lip-type model hears.
+//! Speech to what a model hears: mel for the Wav2Lip family, and by [`Ear`] what
+//! the front ends of others hear.
 //!
 //! Column `k` is centred at sample `200·k` and complete once the 400 samples
 //! after it are there. Each column is computed once, as soon as it is complete;
 //! a window only copies. Sound that was heard ahead of its time and is then
 //! replaced is taken back with [`Mel::rewind`].
 
-mod bank;
+mod bank; // Slaney's filter bank
+mod ear; // a model's windows, whatever its family
+mod fbank; // Kaldi's filter bank
+mod wave; // the sound itself
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +18,7 @@ use realfft::num_complex::Complex;
 use realfft::{RealFftPlanner, RealToComplex};
 
 use self::bank::Bank;
+pub use self::ear::{Ear, hears_ahead};
 use crate::media::{MEL_BANDS, MEL_STEPS, MelWindow, SPEECH_RATE, SPEECH_SAMPLES};
 
 /// Samples under one column.
@@ -29,13 +34,13 @@ const PRE_EMPHASIS: f64 = 0.97;
 /// The cell of digital silence, and the lowest there is.
 const SILENCE: f32 = -4.0;
 
-/// Samples that [`Mel::rewind`] can take back: 500 ms, more than a model's
+/// Samples that [`Mel::rewind`] can take back: a second, more than a model's
 /// look-ahead of sound can be replaced at once.
-pub const REWIND: u64 = 8_000;
+pub const REWIND: u64 = 16_000;
 /// Samples kept: those of the rewind, and those under a column that ends there.
 const HISTORY: usize = REWIND as usize + WINDOW + HOP as usize;
-/// Columns kept: 1.6 s, a window after the longest rewind and as much to spare.
-const COLUMNS: usize = 128;
+/// Columns kept: 2.4 s, a window after the longest rewind and as much to spare.
+const COLUMNS: usize = 192;
 
 type Column = [f32; MEL_BANDS];
 
@@ -79,7 +84,7 @@ impl Mel {
         // In steps of a hop, so that no sample goes before its columns are made.
         for step in speech.chunks(HOP as usize) {
             for sample in step {
-                self.history[slot(self.samples)] = *sample;
+                self.history[slot(self.samples, HISTORY)] = *sample;
                 self.samples += 1;
             }
             self.oldest_sample = self
@@ -133,7 +138,7 @@ impl Mel {
         self.columns = self.columns.min(complete(self.samples));
         assert!(
             (self.columns * HOP).saturating_sub(HALF) >= self.oldest_sample,
-            "nobody hears more than half a second ahead"
+            "nobody hears more than a second ahead"
         );
     }
 
@@ -149,7 +154,7 @@ impl Mel {
     fn add_column(&mut self, last: Option<u64>) {
         let start = (self.columns * HOP) as i64 - HALF as i64;
         let history = &self.history;
-        let sample = |n: u64| f64::from(history[slot(n)]);
+        let sample = |n: u64| f64::from(history[slot(n, HISTORY)]);
         self.analysis.column(
             |n| {
                 let n = mirrored(start + n as i64, last);
@@ -165,9 +170,9 @@ impl Mel {
     }
 }
 
-/// Where sample `n` lies in the history.
-fn slot(n: u64) -> usize {
-    (n % HISTORY as u64) as usize
+/// Where number `n` lies in a ring of `kept`.
+fn slot(n: u64, kept: usize) -> usize {
+    (n % kept as u64) as usize
 }
 
 /// Columns that are complete after `samples`.
