@@ -10,10 +10,12 @@ from torch import Tensor
 
 from recipe.audio_data import Crops
 from recipe.audio_net import AudioNet
-from recipe.labels import COUNT
+from recipe.labels import COUNT, PARAMETERS
 
 _UTTERANCES = 16
 _ROUNDS = 60
+# Added to press: lips that should have met and didn't are seen at once, lips that met without need are not.
+_SOONER_SHUT = 0.5
 # A gain much over this would make noise of doubt.
 _LARGEST_GAIN = 1.3
 
@@ -33,6 +35,8 @@ def calibrate(net: AudioNet, crops: Crops) -> list[tuple[float, float]]:
     net.eval()
     logits, truths = _heard(net, crops)
     fits = [_fit(logits[k], truths[k]) for k in range(COUNT)]
+    press = PARAMETERS.index("press")
+    fits[press] = (fits[press][0], fits[press][1] + _SOONER_SHUT)
     with torch.no_grad():
         for k, (gain, shift) in enumerate(fits):
             net.head.weight[k] *= gain

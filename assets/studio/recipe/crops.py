@@ -1,7 +1,8 @@
 """Renders crops of a talking mouth, with the motion that made them.
 
 A set is a folder: `neutral.png`, `00.png` ..., the flows in `flow.npz`, and
-`set.json`, which says where mouth and eyes are and which parameters each crop has.
+`set.json`, which says where mouth and eyes are and which parameters each crop has;
+`teeth.npz` has the pixels of points of the teeth (see teeth.py).
 A flow [h,w,2] tells for each pixel where its point stood in the neutral crop, as
 (x, y) of that pixel less its own; `known` is 255 where the neutral crop shows that
 very point and 0 where it shows nothing of it (teeth, tongue, the inside of a lip).
@@ -20,6 +21,7 @@ from recipe import materials, poses
 from recipe.face import Face
 from recipe.identities import Identity
 from recipe.mesh import HeadData
+from recipe.teeth import Teeth
 from recipe.scene import Stage, add_light, add_source_aovs, new_scene, render, set_world
 
 D = 90.0  # Pixels from the eyes' middle to the mouth's; the model sees 87.4.
@@ -135,10 +137,12 @@ def render_poses(stage: Stage, rows: np.ndarray, pose: dict, smile: float, folde
     files = SourceFiles(work)
     mouth, eyes = landmarks(stage, pose)
     size = float(np.linalg.norm(stage.face.mouth_middle - stage.face.eye_middle)) / D
-    flows, knowns, names, neutral = [], [], [], ()
+    flows, knowns, names, neutral, rows_of_teeth = [], [], [], (), []
+    teeth = Teeth(stage.face)
     for i, p in enumerate(rows):
         name = "neutral" if i == 0 else f"{i - 1:02d}"
-        stage.speak(p, pose, smile, everything=False)
+        base = stage.speak(p, pose, smile, everything=False)
+        rows_of_teeth.append(teeth.seen(stage, base, pose))
         render(work / f"{name}.png")
         source, share = files.read()
         neutral = neutral or (source, share)
@@ -147,6 +151,7 @@ def render_poses(stage: Stage, rows: np.ndarray, pose: dict, smile: float, folde
         knowns.append(known)
         names.append(name)
     np.savez_compressed(work / "flow.npz", flow=np.array(flows), known=np.array(knowns))
+    np.savez_compressed(work / "teeth.npz", seen=np.array(rows_of_teeth), flat=teeth.flat)
     for exr in work.glob("*.exr"):
         exr.unlink()
     (work / "set.json").write_text(json.dumps(dict(

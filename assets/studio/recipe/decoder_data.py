@@ -22,6 +22,7 @@ class CropSet:
     """All crops of one person in one light: pictures [k,h,w,3] BGR, flow [k,h,w,2], known [k,h,w], p [k,7].
 
     `back` [k,h,w,3] is the way from the neutral crop to each crop, and how far it is known.
+    `teeth` [k,2,m,2] are pixels of points of the teeth, `flat` [2,m,2] what points those are (teeth.py).
     """
 
     number: int
@@ -32,6 +33,8 @@ class CropSet:
     p: np.ndarray
     mouth: np.ndarray
     d: float
+    teeth: np.ndarray
+    flat: np.ndarray
 
 
 def load_set(folder: Path) -> CropSet:
@@ -45,8 +48,10 @@ def load_set(folder: Path) -> CropSet:
     cv2.ellipse(mouth, middle, (round(0.45 * about["d"]), round(0.5 * about["d"])), 0, 0, 360, 255, -1)
     ignored = (known == 0) & (mouth[None] == 0)
     back = np.stack([_turned(one.astype(np.float32), k == 255) for one, k in zip(flow, known)])
+    with np.load(folder / "teeth.npz") as arrays:
+        teeth, flat = arrays["seen"], arrays["flat"]
     return CropSet(int(folder.name), pictures, flow, np.where(ignored, 128, known).astype(np.uint8),
-                   back, np.array(about["p"], np.float32), np.array(about["mouth"]), about["d"])
+                   back, np.array(about["p"], np.float32), np.array(about["mouth"]), about["d"], teeth, flat)
 
 
 def _turned(flow: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -87,7 +92,9 @@ def cut(picture: np.ndarray, matrix: np.ndarray, how: int = cv2.INTER_LINEAR) ->
 
 @dataclass
 class Pair:
-    """One example: slices [h,w,3] float BGR, p [7], flow [h,w,2], known [h,w] (0 no source, 1 source, 0.5 ignore)."""
+    """One example: slices [h,w,3] float BGR, p [7], flow [h,w,2], known [h,w] (0 no source, 1 source, 0.5 ignore).
+
+    `teeth` [2,m,4] are a target's points of the teeth: pixels of the slice and what points those are."""
 
     reference: np.ndarray
     target: np.ndarray
@@ -95,6 +102,7 @@ class Pair:
     flow: np.ndarray
     known: np.ndarray
     from_neutral: bool
+    teeth: np.ndarray
 
 
 def exact_pair(one: CropSet, reference: int, target: int) -> Pair:
@@ -108,7 +116,12 @@ def _pair(one: CropSet, reference: int, target: int, matrix: np.ndarray) -> Pair
     flow, known = motion(one, reference, target)
     flow = cut(flow, matrix) @ np.linalg.inv(matrix[:, :2]).T.astype(np.float32)
     known = cut(known, matrix, cv2.INTER_NEAREST).astype(np.float32) / 255
-    return Pair(a, b, one.p[target].copy(), flow, known, reference == 0)
+    # Pixel i of a picture spans i..i+1, see box.
+    pixels = (one.teeth[target] - 0.5 - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T + 0.5
+    # The rows are alike to the left and right: in a mirror it is the other tooth that stands there.
+    side = [np.sign(np.linalg.det(matrix[:, :2])), 1.0]
+    teeth = np.concatenate([pixels, one.flat * side], -1).astype(np.float32)
+    return Pair(a, b, one.p[target].copy(), flow, known, reference == 0, teeth)
 
 
 def motion(one: CropSet, reference: int, target: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from recipe import decoder_data
 from recipe.decoder_data import CropSet, Pair
-from recipe.decoder_net import HEIGHT, MOUTH, MOVED, PAINTED, WIDTH, Decoder
+from recipe.decoder_net import HEIGHT, MOUTH, MOVED, PAINTED, WIDTH, Decoder, terms
 
 
 @dataclass
@@ -25,6 +25,7 @@ class Batch:
     known: Tensor
     edge: Tensor
     neutral: Tensor
+    teeth: Tensor
 
     @staticmethod
     def of(pairs: list[Pair], device: str = "cpu") -> "Batch":
@@ -36,7 +37,8 @@ class Batch:
         return Batch(stack("reference"), stack("target"), torch.tensor(np.stack([x.p for x in pairs]), device=device),
                      stack("flow"), torch.tensor(np.stack([x.known for x in pairs]), device=device)[:, None],
                      torch.tensor(np.stack(hidden), device=device)[:, None],
-                     torch.tensor([float(x.from_neutral) for x in pairs], device=device))
+                     torch.tensor([float(x.from_neutral) for x in pairs], device=device),
+                     torch.tensor(np.stack([x.teeth for x in pairs]), device=device))
 
     def to(self, device: str) -> "Batch":
         return Batch(*(getattr(self, one.name).to(device) for one in fields(self)))
@@ -56,7 +58,7 @@ class Loss(nn.Module):
     def forward(self, net: Decoder, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         with torch.autocast(batch.p.device.type, torch.bfloat16, enabled=self.bf16):
             parts = net.parts(batch.reference, batch.p)
-        flow, shade, paint, mask = (part.float() for part in parts)
+        flow, shade, paint, mask, where = (part.float() for part in parts)
         # Only the window that moves: outside nothing can be wrong.
         error = net.compose(MOVED.of(batch.reference), flow, shade, paint, mask) - MOVED.of(batch.target)
         weight = 1 + 5 * self.near + 4 * MOVED.of(batch.edge)
@@ -75,9 +77,14 @@ class Loss(nn.Module):
                  * neutral * (PAINTED.of(batch.known) != 128 / 255)).mean()
         # Paint learns under the mask too, before the mask is right.
         colour = ((paint - PAINTED.of(batch.target)).abs() * truth).mean()
-        loss = picture + 4 * colour + 1.2 * edges + 0.3 * motion + 0.3 * steps + 0.15 * cover
+        # What is painted has no source; its edges are the teeth's.
+        fault = (paint - PAINTED.of(batch.target)) * truth
+        lines = sum((torch.diff(fault, dim=d)).abs().mean() for d in (2, 3))
+        placed = terms(batch.teeth[..., :2]) @ where.transpose(2, 3)
+        teeth = (placed - batch.teeth[..., 2:]).abs().mean()
+        loss = picture + 4 * colour + 2 * lines + 1.2 * edges + 0.3 * motion + 0.3 * steps + 0.15 * cover + 0.1 * teeth
         loss = loss + 0.02 * shade.abs().mean()
-        named = dict(picture=picture, edges=edges, motion=motion, cover=cover, colour=colour)
+        named = dict(picture=picture, edges=edges, motion=motion, cover=cover, colour=colour, teeth=teeth)
         return loss, {name: part.item() for name, part in named.items()}
 
 

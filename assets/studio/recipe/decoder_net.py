@@ -1,7 +1,8 @@
 """The decoder: a slice of a face and seven mouth parameters -> the slice with that mouth.
 
 It moves the person's own lips, beard and chin by a predicted flow, and paints only
-what the picture does not show: teeth, tongue and the dark between. What it paints is
+what the picture does not show: teeth, tongue and the dark between. Two rows of teeth, learned
+once, are put where this head's would be, so that they are sharp. What it paints is
 confined to a window about the mouth; what it moves, to a wider one. Outside of both the slice stays as it was.
 """
 
@@ -40,7 +41,10 @@ class Window:
 
 
 MOVED = Window(16, 12, 144, 128)  # Cheeks, chin, and the throat under an open jaw.
-PAINTED = Window(28, 32, 88, 88)  # What lips can open.
+PAINTED = Window(36, 32, 80, 88)  # What lips can open.
+TEETH = Window(52, 44, 48, 64)  # Where teeth are seen.
+ROW = (40, 104)  # Height and width of a row of teeth as it is learned.
+UNIT = 32.0  # Pixels about the mouth's middle that teeth are placed by.
 
 
 def block(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
@@ -84,6 +88,64 @@ def fade(height: int, width: int, border: float) -> Tensor:
     return (ramp(height)[:, None] * ramp(width)[None])[None, None]
 
 
+class Teeth(nn.Module):
+    """Two rows of teeth, colour and cover, and where they stand in the face that is seen."""
+
+    def __init__(self, deep: int, fine: int, embedding: int):
+        super().__init__()
+        self.rows = nn.Parameter(torch.cat([torch.zeros(2, 3, *ROW), arches()], 1))
+        self.look = nn.Conv2d(deep, 6, 1)
+        self.gather = nn.Linear(6 * (HEIGHT // 8) * (WIDTH // 8), 32)
+        self.turn = nn.Linear(32 + embedding, 2 * 2 * 4)
+        nn.init.normal_(self.turn.weight, std=1e-3)
+        # A face from the front that talks, as the renders have it on average.
+        upper, lower = ([[0.95, 0.0, 0.0, 0.0], [0.0, 2.0, v, bend]] for v, bend in ((0.5, -0.25), (-0.4, -0.2)))
+        with torch.no_grad():
+            self.turn.bias.copy_(torch.tensor([upper, lower]).flatten())
+        self.light = nn.Conv2d(fine, 5, 3, 1, 1)  # How bright in each colour, and how far each row is covered.
+        nn.init.normal_(self.light.weight, std=1e-3)
+        nn.init.zeros_(self.light.bias)
+        y, x = torch.meshgrid(torch.arange(TEETH.height) + 0.5 + TEETH.top, torch.arange(TEETH.width) + 0.5 + TEETH.left,
+                              indexing="ij")
+        self.register_buffer("pixels", terms(torch.stack([x, y], -1).view(1, -1, 2)), persistent=False)
+
+    def place(self, x8: Tensor, z: Tensor) -> Tensor:
+        """[n,2,2,4]: for the upper and the lower row, u and v (teeth.py) by the terms of a pixel."""
+        seen = F.relu(self.gather(self.look(x8).flatten(1)))
+        return self.turn(torch.cat([seen, z], 1)).view(-1, 2, 2, 4)
+
+    def forward(self, paint: Tensor, y2: Tensor, where: Tensor) -> Tensor:
+        """Puts the teeth on what is painted [n,3,..] of PAINTED."""
+        inner = Window(TEETH.top - PAINTED.top, TEETH.left - PAINTED.left, TEETH.height, TEETH.width)
+        light = F.interpolate(self.light(inner.of(y2, 2)), scale_factor=2.0, mode="bilinear", align_corners=False)
+        bright = torch.sigmoid(light[:, :3]) * 2
+        under = inner.of(paint)
+        out = under
+        for row in (1, 0):  # The upper row stands before the lower.
+            grid = (self.pixels @ where[:, row].transpose(1, 2)).view(-1, TEETH.height, TEETH.width, 2)
+            tooth = F.grid_sample(self.rows[row:row + 1].expand(grid.shape[0], -1, -1, -1), grid, "bilinear", "border",
+                                  align_corners=False)
+            cover = torch.sigmoid(tooth[:, 3:4] * 8 - 2) * torch.sigmoid(light[:, 3 + row:4 + row] * 4 + 2)
+            out = out + cover * ((tooth[:, :3] * PAINT_SCALE + 0.6) * bright - out)
+        return paint + inner.within(out - under, PAINTED.height, PAINTED.width)
+
+
+def arches() -> Tensor:
+    """[2,1,..] of ROW: where the head data's teeth and their gums are, as cover before the sigmoid."""
+    v, u = torch.meshgrid(*(torch.linspace(-1 + 1 / n, 1 - 1 / n, n) for n in ROW), indexing="ij")
+    rows = []
+    for middle, bend, half in ((0.36, -0.75, 0.28), (0.12, -0.86, -0.24)):
+        to_tip = (v - middle - bend * u * u) / half
+        rows.append(0.6 * ((1 - to_tip) * 6).clamp(0, 1) * ((to_tip + 1.6) * 3).clamp(0, 1))
+    return torch.stack(rows)[:, None]
+
+
+def terms(pixels: Tensor) -> Tensor:
+    """[..,4] of a slice's pixels [..,2]: x, y, 1 and x squared, which is how far back a tooth stands."""
+    x, y = ((pixels - torch.tensor(MOUTH)) / UNIT).unbind(-1)
+    return torch.stack([x, y, torch.ones_like(x), x * x], -1)
+
+
 class Decoder(nn.Module):
     """forward(slice [n,3,168,152] BGR 0..1, p [n,7]) -> the edited slice."""
 
@@ -105,6 +167,7 @@ class Decoder(nn.Module):
         self.merge2 = block(2 * c2, 2 * c2)
         self.film2 = Film(embedding, 2 * c2)
         self.fine = nn.Conv2d(2 * c2, 24, 3, 1, 1)  # By pixel shuffle: paint, mask, flow.
+        self.teeth = Teeth(c8, 2 * c2, embedding)
         for head in (self.coarse, self.fine):
             nn.init.normal_(head.weight, std=1e-3)
             nn.init.zeros_(head.bias)
@@ -115,8 +178,10 @@ class Decoder(nn.Module):
         self.register_buffer("moved", fade(MOVED.height, MOVED.width, BORDER), persistent=False)
         self.register_buffer("painted", fade(PAINTED.height, PAINTED.width, BORDER), persistent=False)
 
-    def parts(self, picture: Tensor, p: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Flow [n,2,..] in pixels and shade [n,3,..] of MOVED, paint [n,3,..] and mask [n,1,..] of PAINTED."""
+    def parts(self, picture: Tensor, p: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Flow [n,2,..] in pixels and shade [n,3,..] of MOVED, paint [n,3,..] and mask [n,1,..] of PAINTED.
+
+        The last is where both rows of teeth stand, see Teeth.place."""
         z = self.mouth(p)
         x2 = F.relu(self.stem(picture - 0.5))
         x4 = F.relu(self.down4(x2))
@@ -134,7 +199,9 @@ class Decoder(nn.Module):
         sharp = inner.within(fine[:, 4:6] * self.painted, MOVED.height, MOVED.width)
         flow = (coarse[:, :2] + sharp) * (self.moved * FLOW_SCALE)
         mask = torch.sigmoid(fine[:, 3:4] * 8 - 4) * self.painted
-        return flow, coarse[:, 2:5] * self.moved, fine[:, :3] * PAINT_SCALE + 0.5, mask
+        where = self.teeth.place(x8, z)
+        paint = self.teeth(fine[:, :3] * PAINT_SCALE + 0.5, y2, where)
+        return flow, coarse[:, 2:5] * self.moved, paint, mask, where
 
     def compose(self, before: Tensor, flow: Tensor, shade: Tensor, paint: Tensor, mask: Tensor) -> Tensor:
         """Puts the parts together over MOVED of the slice as it was [n,3,..]."""
@@ -146,5 +213,5 @@ class Decoder(nn.Module):
 
     def forward(self, picture: Tensor, p: Tensor) -> Tensor:
         before = MOVED.of(picture)
-        after = self.compose(before, *self.parts(picture, p))
+        after = self.compose(before, *self.parts(picture, p)[:4])
         return (picture + MOVED.within(after - before, HEIGHT, WIDTH)).clamp(0, 1)
