@@ -144,6 +144,8 @@ fn run(command: Command) -> anyhow::Result<()> {
     // Threads come and go with viewers; without a bound each would leave the
     // system an arena of its own, and resident memory would grow with them.
     mouthpiece::native::limit_arenas(2);
+    // Models and avatars come and go, and leave nothing behind.
+    mouthpiece::native::return_large_blocks();
     if matches!(
         command,
         Command::Avatar { .. } | Command::Model { .. } | Command::Doctor { .. }
