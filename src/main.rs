@@ -152,9 +152,6 @@ fn run(command: Command) -> anyhow::Result<()> {
     ) {
         mouthpiece::native::end_with_the_reader();
     }
-    if matches!(command, Command::Avatar { .. }) {
-        mouthpiece::native::silence_ffmpeg();
-    }
     match command {
         Command::Serve { settings, preview } => commands::serve::run(&settings.load()?, preview),
         Command::Render {
@@ -170,7 +167,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             }
             commands::render::run(&config, &audio, &out, report.as_deref())
         }
-        Command::Avatar { settings, action } => commands::avatar::run(&settings.load()?, &action),
+        Command::Avatar { settings, action } => commands::avatar::run(&settings, &action),
         Command::Model { settings, action } => commands::model::run(&settings.load()?, &action),
         Command::Doctor { settings } => commands::doctor::run(settings.load()),
         Command::Window {

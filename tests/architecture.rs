@@ -78,7 +78,15 @@ fn every_module_has_its_row() {
                 "src" => name.to_string(),
                 _ => format!("stage/{name}"),
             };
-            let map = ["lib", "main", "mod", "commands", "stage", "stage/mod"];
+            let map = [
+                "lib",
+                "main",
+                "mod",
+                "bin",
+                "commands",
+                "stage",
+                "stage/mod",
+            ];
             assert!(
                 map.contains(&module.as_str()) || rows.contains(&module.as_str()),
                 "{module} has no row"
