@@ -17,10 +17,11 @@ use super::render;
 use crate::Settings;
 
 /// The program that imports, beside this one. OpenCV's libraries for files and
-/// videos bring a hundred others, and 60 MB that a stream has no use for.
+/// videos bring two hundred others, and 50 MB that a stream has no use for.
 const IMPORTER: &str = "mouthpiece-import";
 /// How much of the welcome speech a preview speaks.
 const PREVIEW: Duration = Duration::from_secs(10);
+
 #[derive(Subcommand)]
 pub enum Avatars {
     /// Every avatar there is.
