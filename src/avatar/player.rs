@@ -147,6 +147,14 @@ struct Worker {
     spare: VecDeque<Arc<Picture>>,
 }
 
+/// A picture of so many bytes to be drawn on.
+fn blank(bytes: usize) -> Arc<Picture> {
+    Arc::new(Picture {
+        index: 0,
+        i420: vec![0; bytes].into_boxed_slice(),
+    })
+}
+
 impl Worker {
     fn run(mut self) {
         let mut last = None;
@@ -199,15 +207,15 @@ impl Worker {
         }
         let bytes = self.clip.size.i420_bytes();
         let keep = self.clip.cache.has_room(bytes);
+        if !keep && self.spare.is_empty() {
+            // All at once: were they made as they are missed, the last would be
+            // made in mid stream, whenever a decoder first falls so far behind.
+            self.spare.extend((0..SPARE).map(|_| blank(bytes)));
+        }
         let oldest = self.spare.front_mut();
         let free = !keep && oldest.is_some_and(|oldest| Arc::get_mut(oldest).is_some());
         let spare = if free { self.spare.pop_front() } else { None };
-        let mut picture = spare.unwrap_or_else(|| {
-            Arc::new(Picture {
-                index,
-                i420: vec![0; bytes].into_boxed_slice(),
-            })
-        });
+        let mut picture = spare.unwrap_or_else(|| blank(bytes));
         let drawn = Arc::get_mut(&mut picture).expect("nobody else has it yet");
         drawn.index = index;
         let decoded = self
