@@ -82,6 +82,7 @@ impl FramePool {
             pts,
             accepted: None,
             begun: None,
+            cpu: Duration::ZERO,
             size: self.size,
             i420: self.free.pop()?,
             home: Arc::clone(&self.free),
@@ -108,6 +109,8 @@ pub struct Frame {
     pub accepted: Option<Instant>,
     /// When its turn began.
     pub begun: Option<Instant>,
+    /// Processor time that it has taken so far.
+    pub cpu: Duration,
     size: Size,
     i420: Box<[u8]>,
     home: Home,

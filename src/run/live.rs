@@ -8,9 +8,12 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::hub::Hub;
 use crate::media::{AudioChunk, Codec, FRAME_PERIOD, Packet};
+use crate::native::thread_cpu_time;
 use crate::pool::Frame;
 use crate::ring::{self, Next};
+use crate::run::looped::Looped;
 use crate::run::pacer::Pacer;
+use crate::run::renderer::Change;
 use crate::run::script::{Interrupted, Script};
 use crate::stage::encode::{Opus, Pictures};
 use crate::stats::Stats;
@@ -18,6 +21,10 @@ use crate::stats::Stats;
 /// What others ask of the render thread.
 pub(super) enum Order {
     Interrupt(Sender<Interrupted>),
+    /// Another avatar or model.
+    Change(Box<Change>),
+    /// What plays while nothing is pushed.
+    Loop(Option<Looped>),
 }
 
 /// The render thread: from sound to frames, and sound to packets.
@@ -43,18 +50,29 @@ impl Rendering {
                 Next::Closed => return,
             };
             self.stats.ring_depth.set(sound.len() as f64);
-            while let Ok(Order::Interrupt(answer)) = self.orders.try_recv() {
-                // Whoever asked may have stopped waiting.
-                let _gone = answer.try_send(self.script.interrupt());
+            while let Ok(order) = self.orders.try_recv() {
+                self.follow(order);
             }
             let in_time = pacer.behind(now) < FRAME_PERIOD;
             self.turn(now, pts, live.as_ref(), in_time);
         }
     }
 
+    fn follow(&mut self, order: Order) {
+        match order {
+            Order::Interrupt(answer) => {
+                // Whoever asked may have stopped waiting.
+                let _gone = answer.try_send(self.script.interrupt());
+            }
+            Order::Change(change) => self.script.change(change),
+            Order::Loop(looped) => self.script.set_looped(looped),
+        }
+    }
+
     /// One frame. Its picture is left out where there is no time for it: sound
     /// goes first.
     fn turn(&mut self, now: Instant, pts: Duration, live: Option<&AudioChunk>, in_time: bool) {
+        let cpu = thread_cpu_time();
         let heard = self.sound.hub.watched();
         let watched = heard || self.previewed.load(Relaxed);
         let sound = &mut self.sound;
@@ -72,6 +90,7 @@ impl Rendering {
             return;
         };
         frame.begun = Some(now);
+        frame.cpu = thread_cpu_time().saturating_sub(cpu);
         if self.frames.push(frame).is_some() {
             self.stats.late_frames.add(1);
         }
@@ -129,7 +148,7 @@ impl Encoding {
     }
 
     fn turn(&mut self, frame: Frame, failing: &mut bool) {
-        let started = Instant::now();
+        let (started, cpu) = (Instant::now(), thread_cpu_time());
         let wanted = self.video_kbps.1.load(Relaxed);
         let mut result = Ok(());
         if self.video_kbps.0 != wanted {
@@ -149,6 +168,8 @@ impl Encoding {
         {
             self.stats.encode.add(started.elapsed());
             self.stats.frame.add(begun.elapsed());
+            let cpu = thread_cpu_time().saturating_sub(cpu);
+            self.stats.frame_cpu.add(frame.cpu + cpu);
             self.stats.av_skew.set(-begun.elapsed().as_secs_f64());
         }
         let Some(window) = &self.window else {

@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::media::{AudioChunk, FRAME_PERIOD, SOUND_SAMPLES};
 use crate::pool::Frame;
 use crate::run::looped::Looped;
-use crate::run::renderer::{Renderer, SOURCE, Speaker};
+use crate::run::renderer::{Change, Renderer, SOURCE, Speaker};
 use crate::run::speech::{Speech, Voice};
 use crate::stage::audio::file;
 
@@ -132,6 +132,16 @@ impl Script {
             talking: pushed || played.mouth,
             frame: played.frame,
         }
+    }
+
+    /// Lets another avatar or model take over as soon as it can.
+    pub fn change(&mut self, change: Box<Change>) {
+        self.renderer.change(change);
+    }
+
+    /// Plays another file in a loop while nothing is pushed, or none.
+    pub fn set_looped(&mut self, looped: Option<Looped>) {
+        self.looped = looped;
     }
 
     /// Silences what is pushed, whether it plays or waits, and a file that loops.

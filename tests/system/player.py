@@ -53,6 +53,7 @@ class Viewer:
     url: str
     codec: str = None
     token: str = None
+    session: str = "live"
     seen: list = field(default_factory=list)
     heard: list = field(default_factory=list)
     #: (kind, NTP seconds of the sender, RTP time as in `Seen`, when it came) of each sender report.
@@ -112,7 +113,7 @@ class Viewer:
             headers["Authorization"] = f"Bearer {self.token}"
         self.offered_at = time.monotonic()
         async with aiohttp.ClientSession() as http:
-            async with http.post(f"{self.url}/whep/live", data=self.pc.localDescription.sdp, headers=headers) as answer:
+            async with http.post(f"{self.url}/whep/{self.session}", data=self.pc.localDescription.sdp, headers=headers) as answer:
                 body = await answer.text()
                 self.answered_at = time.monotonic()
                 if answer.status != 201:
