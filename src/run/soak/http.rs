@@ -55,10 +55,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether this build of the server has no such address.
+    /// Whether this build of the server has no such address, or no such key there.
     pub fn missing(&self) -> bool {
+        let Self::Refused { status, detail, .. } = self else {
+            return false;
+        };
         let gone = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED];
-        matches!(self, Self::Refused { status, .. } if gone.contains(status))
+        gone.contains(status) || detail.contains("unknown field")
     }
 }
 

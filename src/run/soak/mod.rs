@@ -161,12 +161,21 @@ fn described(plan: &Plan) -> Run {
         minutes: plan.minutes,
         viewers: plan.viewers,
         churn_s: plan.churn.as_secs_f64(),
-        settings: plan.launch.sets.clone(),
+        settings: told(&plan.launch.sets),
         processor,
         cores,
         memory_mb: proc::memory_mb().round(),
         limits: plan.limits.clone(),
     }
+}
+
+/// The settings that a report may show: addresses and secrets are nobody's affair.
+fn told(sets: &[String]) -> Vec<String> {
+    let secret = |set: &&String| {
+        let key = set.trim_start();
+        key.starts_with("http.") || key.starts_with("media.")
+    };
+    sets.iter().filter(|set| !secret(set)).cloned().collect()
 }
 
 /// A run.
@@ -207,7 +216,7 @@ enum Trouble {
 impl From<http::Error> for Trouble {
     fn from(error: http::Error) -> Self {
         if error.missing() {
-            Self::Skipped(format!("this server has no such address ({error})"))
+            Self::Skipped(format!("this server doesn't know it ({error})"))
         } else {
             Self::Failed(error.to_string())
         }
@@ -307,4 +316,15 @@ impl Soak<'_> {
 /// To the hundredth.
 fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_tell_no_secret() {
+        let sets = ["avatar=leo", "http.token=secret", "media.turn=[{}]"].map(String::from);
+        assert_eq!(told(&sets), ["avatar=leo"]);
+    }
 }
