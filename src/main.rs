@@ -73,6 +73,26 @@ enum Command {
         #[command(subcommand)]
         action: commands::model::Models,
     },
+    /// Prove that memory holds: stream for an hour to viewers who come and go,
+    /// with everything that broke others, and judge what was measured.
+    ///
+    /// It ends with 0 when nothing was over the limits of config/soak.toml and
+    /// with 1 when something was; what a short run can't tell is said so, and
+    /// doesn't fail. Ctrl-C ends it early, with a report of what there is.
+    #[command(
+        args_conflicts_with_subcommands = true,
+        subcommand_negates_reqs = true,
+        after_help = "Examples:
+  mouthpiece soak --minutes 60 --viewers 4 --churn 8 --out soaked
+  mouthpiece soak report soaked
+  mouthpiece soak report soaked soaked-before"
+    )]
+    Soak {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        soak: commands::soak::Soak,
+    },
     /// Say what works on this machine, what doesn't, and how to mend it.
     #[command(after_help = "Example:\n  mouthpiece doctor")]
     Doctor {
@@ -169,6 +189,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Avatar { settings, action } => commands::avatar::run(&settings, &action),
         Command::Model { settings, action } => commands::model::run(&settings.load()?, &action),
+        Command::Soak { settings, soak } => commands::soak::run(&settings, &soak),
         Command::Doctor { settings } => commands::doctor::run(settings.load()),
         Command::Window {
             width,

@@ -28,8 +28,19 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "run",
         &[
-            "avatar", "bounds", "hub", "media", "memory", "model", "native", "pool", "ring", "run",
-            "stage", "stats",
+            "avatar",
+            "bounds",
+            "hub",
+            "media",
+            "memory",
+            "model",
+            "native",
+            "pool",
+            "ring",
+            "run",
+            "stage",
+            "stats",
+            "toml_error",
         ],
     ),
     (

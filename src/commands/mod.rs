@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod model;
 pub mod render;
 pub mod serve;
+pub mod soak;
 pub mod window;
 
 use std::path::{Path, PathBuf};

@@ -30,5 +30,7 @@ pub mod offline;
 pub mod import;
 // the window's process
 pub mod preview;
+// the proof that memory holds
+pub mod soak;
 // the memory budget
 pub mod watchdog;

@@ -110,7 +110,7 @@ def test_the_doctor_and_the_lists_say_what_is_here():
 
 
 def test_each_command_explains_itself_with_an_example():
-    for command in ([], ["serve"], ["render"], ["avatar"], ["model"], ["doctor"]):
+    for command in ([], ["serve"], ["render"], ["avatar"], ["model"], ["soak"], ["doctor"]):
         run = subprocess.run([str(PROGRAM), *command, "--help"], capture_output=True, text=True, timeout=20)
         assert run.returncode == 0
         assert "mouthpiece" in run.stdout
