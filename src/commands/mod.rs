@@ -5,6 +5,8 @@ pub mod doctor;
 pub mod model;
 pub mod render;
 pub mod serve;
+mod sibling;
+pub mod sync;
 pub mod window;
 
 use std::path::{Path, PathBuf};
