@@ -2,6 +2,7 @@
 
 mod commands;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -51,6 +52,15 @@ enum Command {
         /// Write what it took, as JSON.
         #[arg(long, value_name = "FILE.json")]
         report: Option<PathBuf>,
+    },
+    /// Measure how much later a video's sound is than its lips.
+    #[command(disable_help_flag = true)]
+    Sync {
+        #[command(flatten)]
+        settings: Settings,
+        /// As `mouthpiece sync --help` says.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        given: Vec<OsString>,
     },
     /// List avatars, check one, or make one from a video or a photo.
     #[command(after_help = "Examples:
@@ -187,6 +197,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             }
             commands::render::run(&config, &audio, &out, report.as_deref())
         }
+        Command::Sync { settings, given } => commands::sync::run(&settings, &given),
         Command::Avatar { settings, action } => commands::avatar::run(&settings, &action),
         Command::Model { settings, action } => commands::model::run(&settings.load()?, &action),
         Command::Soak { settings, soak } => commands::soak::run(&settings, &soak),

@@ -1,7 +1,6 @@
 //! `mouthpiece avatar …`: who is there, whether they are whole, and new ones.
 
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,8 +15,7 @@ use mouthpiece::run::offline;
 use super::render;
 use crate::Settings;
 
-/// The program that imports, beside this one. OpenCV's libraries for files and
-/// videos bring two hundred others, and 50 MB that a stream has no use for.
+/// The program that imports, beside this one.
 const IMPORTER: &str = "mouthpiece-import";
 /// How much of the welcome speech a preview speaks.
 const PREVIEW: Duration = Duration::from_secs(10);
@@ -69,7 +67,7 @@ pub fn run(settings: &Settings, action: &Avatars) -> anyhow::Result<()> {
         }),
         Avatars::Check { id } => check(&assets, id),
         Avatars::Preview { id, out } => preview(config, &assets, id, out.as_deref()),
-        Avatars::Import { given } => import(settings, given),
+        Avatars::Import { given } => super::sibling::become_program(IMPORTER, settings, given),
     }
 }
 
@@ -87,26 +85,6 @@ fn check(assets: &Path, id: &str) -> anyhow::Result<()> {
     }
     println!("{} is whole. {}", avatar.name, avatar.credits);
     Ok(())
-}
-
-/// Becomes the importer.
-fn import(settings: &Settings, given: &[OsString]) -> anyhow::Result<()> {
-    let program = std::env::current_exe()?.with_file_name(IMPORTER);
-    let mut importer = std::process::Command::new(&program);
-    importer.args(given);
-    if let Some(config) = &settings.config {
-        importer.arg("--config").arg(config);
-    }
-    for set in &settings.sets {
-        importer.arg("--set").arg(set);
-    }
-    let error = importer.exec();
-    Err(error).with_context(|| {
-        format!(
-            "cannot start {}: it is built with this program and belongs beside it",
-            program.display()
-        )
-    })
 }
 
 fn preview(config: &Config, assets: &Path, id: &str, out: Option<&Path>) -> anyhow::Result<()> {

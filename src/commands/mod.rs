@@ -5,7 +5,9 @@ pub mod doctor;
 pub mod model;
 pub mod render;
 pub mod serve;
+mod sibling;
 pub mod soak;
+pub mod sync;
 pub mod window;
 
 use std::path::{Path, PathBuf};

@@ -28,6 +28,8 @@ pub mod sessions;
 pub mod offline;
 // a video or a photo to an avatar
 pub mod import;
+// how late a video's sound is
+pub mod sync;
 // the window's process
 pub mod preview;
 // the proof that memory holds

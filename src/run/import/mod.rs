@@ -17,6 +17,7 @@ mod seam; // where a clip loops
 mod sheet; // pictures about it
 mod source; // pictures of a file, 25 a second
 mod track; // one face through a clip
+pub(super) mod watch; // the same as it is read
 mod write; // pictures and faces to a bundle
 
 use std::fs;

@@ -29,6 +29,8 @@ const TEMPLATES: usize = 8;
 const BRIDGED: usize = 5;
 /// Frames over which what was detected is averaged (one standard deviation).
 const SMOOTHED: f64 = 25.0;
+/// Frames that the latest face is made of: what lies further back hardly weighs.
+const RECENT: usize = 100;
 /// Detections that may fail while the template fits only moderately.
 const DOUBTS: usize = 6;
 /// A pixel of the template, in sides of the detector's box.
@@ -235,6 +237,19 @@ impl Tracker {
             self.templates.truncate(TEMPLATES);
         }
         Ok(())
+    }
+
+    /// The face in the picture that was seen last, as far as is known by then.
+    /// What was seen long before is forgotten.
+    pub(super) fn latest(&mut self, size: Size) -> Option<Face> {
+        if self.frames.len() == 2 * RECENT {
+            self.frames.drain(..RECENT);
+        }
+        let before = self.frames.iter().rposition(|seen| seen.run != self.run);
+        let run = &self.frames[before.map_or(0, |n| n + 1)..];
+        let recent = &run[run.len().saturating_sub(RECENT)..];
+        let face = anchors(recent).pop().flatten();
+        face.filter(|face| inside(face, size))
     }
 
     /// The face in every frame of pictures of `size`.

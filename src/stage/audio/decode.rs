@@ -243,10 +243,7 @@ impl Opus {
         Ok(Self {
             decoder: opus::Decoder::new(SOUND_RATE, channels).map_err(|_| Error::Codec)?,
             channels: channels as usize,
-            // The identification header: 8 bytes of magic, version, channels, then this.
-            skip: head
-                .get(10..12)
-                .map_or(0, |b| u16::from_le_bytes([b[0], b[1]]).into()),
+            skip: pre_skip(head).into(),
         })
     }
 
@@ -282,6 +279,18 @@ impl Opus {
             rate: SOUND_RATE,
             channels: self.channels,
         })
+    }
+}
+
+/// What an identification header says of the samples before the sound: behind 8
+/// bytes of magic, the version and the channels. Ogg and WebM write its numbers
+/// little-endian and call it version 1 (RFC 7845); MP4 writes them big-endian and
+/// calls it version 0.
+fn pre_skip(head: &[u8]) -> u16 {
+    match head.get(8..12) {
+        Some(&[0, _, high, low]) => u16::from_be_bytes([high, low]),
+        Some(&[_, _, low, high]) => u16::from_le_bytes([low, high]),
+        _ => 0,
     }
 }
 
