@@ -6,6 +6,8 @@ pub mod looped;
 pub mod speech;
 // the model's network: loaded, shared, unloaded
 pub mod library;
+// where bundles are made
+pub mod aside;
 // ONNX files -> a model bundle
 pub mod adopt;
 // sound -> sound with its picture, without a clock
