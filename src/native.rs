@@ -1,12 +1,14 @@
 //! The calls into C that no safe crate offers, each behind a safe function.
 //!
 //! The one place with `unsafe` in the program: the allocator's switches, the
-//! clocks of processor time, what libraries say, a bitrate change in a running openh264, and libvpx.
+//! clocks of processor time, what libraries say, locks on files, a bitrate change in a running openh264, and libvpx.
 
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_int, c_uint, c_void};
+use std::fs::File;
 use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use openh264::encoder::Encoder;
@@ -82,6 +84,45 @@ pub fn silence_ffmpeg() {
         std::env::set_var("OPENCV_FFMPEG_LOGLEVEL", "-8");
         std::env::set_var("OPENCV_LOG_LEVEL", "SILENT");
     }
+}
+
+/// Runs `work` without what C libraries print on standard error meanwhile: the JPEG
+/// library says a line about every damaged file, and offers no switch. Not while
+/// other threads have something to say.
+pub fn unheard<T>(work: impl FnOnce() -> T) -> T {
+    /// Puts standard error back, even when `work` panics.
+    struct Back(c_int);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            // SAFETY: the descriptor is one that this function opened, and nobody
+            // else knows it.
+            unsafe {
+                libc::dup2(self.0, libc::STDERR_FILENO);
+                libc::close(self.0);
+            }
+        }
+    }
+    let Ok(nowhere) = File::options().write(true).open("/dev/null") else {
+        return work();
+    };
+    // SAFETY: standard error may be duplicated at any time; both calls take
+    // descriptors only, and `nowhere` is open through the second.
+    let _back = unsafe {
+        let kept = libc::fcntl(libc::STDERR_FILENO, libc::F_DUPFD_CLOEXEC, 3);
+        if kept < 0 {
+            return work();
+        }
+        libc::dup2(nowhere.as_raw_fd(), libc::STDERR_FILENO);
+        Back(kept)
+    };
+    work()
+}
+
+/// Locks `file` for as long as it is open, however the process ends. Returns
+/// whether nobody else had locked it.
+pub fn lock(file: &File) -> bool {
+    // SAFETY: the descriptor is open through the call, which takes no pointers.
+    unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
 }
 
 /// Processor time that the calling thread has used.

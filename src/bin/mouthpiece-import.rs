@@ -11,7 +11,7 @@ use clap::{Args, Parser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mouthpiece::config::Config;
 use mouthpiece::native;
-use mouthpiece::run::import::{self, Background, Behind, Job};
+use mouthpiece::run::import::{self, Background, Behind, By, Job};
 use mouthpiece::stage::lipsync::Runtime;
 
 /// From one line of progress to the next where there is no terminal.
@@ -61,7 +61,7 @@ struct Import {
     #[arg(long, value_name = "S", default_value_t = 0.0, value_parser = seconds)]
     start: f64,
     /// Seconds of it to use at most.
-    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=120))]
+    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     seconds: u32,
     /// A face detector that sees more than OpenCV's cascades: YuNet of 2023, or
     /// SCRFD with landmarks.
@@ -69,10 +69,14 @@ struct Import {
     detector: Option<PathBuf>,
     /// The colour of the screen behind the person: green, blue, or #rrggbb. It
     /// is made even, for a page to key out (the bundled one: ?key=1).
-    #[arg(long, value_name = "COLOUR", value_parser = colour)]
+    #[arg(long, value_name = "COLOUR", value_parser = colour, group = "cut")]
     key: Option<[u8; 3]>,
-    /// What to put in the screen's place: a colour, or a picture.
-    #[arg(long, value_name = "COLOUR|FILE", requires = "key")]
+    /// A network that tells a person from any background: MODNet, Robust Video
+    /// Matting, U²-Net or ISNet. What comes behind is green unless told.
+    #[arg(long, value_name = "FILE.onnx", group = "cut")]
+    matte: Option<PathBuf>,
+    /// What to put in the screen's or background's place: a colour, or a picture.
+    #[arg(long, value_name = "COLOUR|FILE", requires = "cut")]
     background: Option<String>,
     /// Where pictures go if there is no face in them (otherwise ID-refused).
     #[arg(long, value_name = "FOLDER")]
@@ -112,9 +116,21 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
 fn import(config: &Config, assets: &Path, given: &Import) -> anyhow::Result<()> {
     let (started, cpu) = (Instant::now(), native::process_cpu_time());
     let refused = PathBuf::from(format!("{}-refused", given.id));
-    let runtime = match &given.detector {
-        Some(_) => Some(Runtime::load(&config.models)?),
-        None => None,
+    let runtime = match (&given.detector, &given.matte) {
+        (None, None) => None,
+        _ => Some(Runtime::load(&config.models)?),
+    };
+    let runtime = runtime.as_ref();
+    let matte = given.matte.as_deref().zip(runtime);
+    let by = given.key.map(By::Key);
+    let by = by.or(matte.map(|(network, runtime)| By::Matte(network, runtime)));
+    let behind = match given.background.as_deref() {
+        None if matte.is_some() => import::colour("green").map_or(Behind::Screen, Behind::Colour),
+        None => Behind::Screen,
+        Some(text) => match import::colour(text) {
+            Some(colour) => Behind::Colour(colour),
+            None => Behind::Picture(text.into()),
+        },
     };
     let job = Job {
         source: &given.source,
@@ -126,17 +142,8 @@ fn import(config: &Config, assets: &Path, given: &Import) -> anyhow::Result<()> 
         face: usize::from(given.face),
         start_s: given.start,
         seconds: given.seconds,
-        detector: given.detector.as_deref().zip(runtime.as_ref()),
-        background: given.key.map(|key| Background {
-            key,
-            behind: match &given.background {
-                None => Behind::Screen,
-                Some(text) => match import::colour(text) {
-                    Some(colour) => Behind::Colour(colour),
-                    None => Behind::Picture(text.into()),
-                },
-            },
-        }),
+        detector: given.detector.as_deref().zip(runtime),
+        background: by.map(|by| Background { by, behind }),
         refused: given.refused.as_deref().unwrap_or(&refused),
     };
     let stopped = stop_on_interrupt()?;

@@ -18,6 +18,7 @@ use anyhow::Context;
 use mouthpiece::avatar::{Avatar, is_id};
 use mouthpiece::config::Config;
 use mouthpiece::model::Bundle;
+use mouthpiece::run::aside;
 use mouthpiece::run::library::Library;
 use mouthpiece::stage::lipsync::Runtime;
 
@@ -49,6 +50,8 @@ fn open_model(config: &Config, assets: &Path) -> anyhow::Result<Arc<Library>> {
 
 /// A line for each bundle in `folder`: what `describe` says, or why it is broken.
 fn list(folder: &Path, describe: impl Fn(&Path) -> anyhow::Result<String>) -> anyhow::Result<()> {
+    // Models are made where they lie, avatars beside.
+    folder.ancestors().take(2).for_each(aside::sweep);
     let entries =
         std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut folders: Vec<_> = entries

@@ -20,6 +20,7 @@ use crate::model::{
     weights,
 };
 use crate::native;
+use crate::run::aside::Aside;
 use crate::run::library;
 use crate::stage::audio::file;
 use crate::stage::lipsync::{self, Found, Mouth, Runtime, recognise};
@@ -161,10 +162,7 @@ pub fn adopt(job: &Job<'_>, runtime: &Runtime) -> Result<Adopted, Error> {
         told,
         speed,
     };
-    let aside = tempfile::Builder::new()
-        .prefix(".import-")
-        .tempdir_in(job.models)
-        .map_err(copying(job.models))?;
+    let aside = Aside::create(job.models).map_err(copying(job.models))?;
     let mut files = Vec::new();
     copy(job.face, FACE_FILE, aside.path(), &mut files)?;
     if let Some(audio) = job.audio {

@@ -8,6 +8,8 @@ pub mod speech;
 pub mod library;
 // the avatars: opened, shared
 pub mod avatars;
+// where bundles are made
+pub mod aside;
 // ONNX files -> a model bundle
 pub mod adopt;
 // sound -> sound with its picture, without a clock

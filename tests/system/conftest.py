@@ -103,3 +103,16 @@ def display():
 def assets(tmp_path):
     """A copy of the assets, to be broken."""
     return pathlib.Path(shutil.copytree(ASSETS, tmp_path / "assets"))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Assets without a single avatar."""
+    folder = tmp_path_factory.mktemp("import") / "assets"
+    (folder / "avatars").mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    return tmp_path_factory.mktemp("material")

@@ -1,6 +1,5 @@
-"""`mouthpiece avatar import`: from a video or a photo to a bundle that talks, or a sentence that says why not."""
+"""`mouthpiece avatar import`: from a video or a photo to a bundle that talks."""
 
-import json
 import pathlib
 import resource
 import signal
@@ -8,64 +7,13 @@ import struct
 import subprocess
 import time
 
-import av
 import numpy as np
 import pytest
 
+from importing import FAST, bring, clip, ffmpeg, nothing_left, pictures, track
 from server import ASSETS, PROGRAM, ROOT, eventually, refused
 
 PEOPLE = {"ava": "idle", "leo": "look-aside"}
-
-
-def ffmpeg(*arguments):
-    subprocess.run(["ffmpeg", "-v", "error", "-y", *map(str, arguments)], check=True, stdin=subprocess.DEVNULL)
-
-
-def clip(person, name="idle"):
-    return ASSETS / f"avatars/{person}/{name}.mp4"
-
-
-def track(folder, name="idle"):
-    """Eyes and mouth of each frame: an array of frames, two points, x and y."""
-    entries = json.loads((folder / f"{name}.faces.json").read_text())
-    return np.array([[entry["eyes"], entry["mouth"]] for entry in entries], float)
-
-
-def pictures(path):
-    """The luma of every picture as means of 4 by 4 pixels, in which coding noise averages out."""
-    with av.open(str(path)) as file:
-        planes = [frame.to_ndarray(format="gray").astype(np.float32) for frame in file.decode(video=0)]
-    height, width = (side // 4 for side in planes[0].shape)
-    return [p[: height * 4, : width * 4].reshape(height, 4, width, 4).mean(axis=(1, 3)) for p in planes]
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """Assets without a single avatar."""
-    folder = tmp_path_factory.mktemp("import") / "assets"
-    (folder / "avatars").mkdir(parents=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def material(tmp_path_factory):
-    return tmp_path_factory.mktemp("material")
-
-
-def bring(place, source, name, *more):
-    """Imports `source` as `name`: the bundle's folder, its report, and what was said."""
-    run = subprocess.run(
-        [str(PROGRAM), "avatar", "import", str(source), "--id", name, "--set", f"assets={place}", *map(str, more)],
-        cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240,
-    )
-    assert run.returncode == 0, run.stderr
-    folder = place / "avatars" / name
-    return folder, json.loads((folder / "report.json").read_text()), run.stdout
-
-
-def nothing_left(place, name):
-    """No bundle, and nothing half-made beside."""
-    return not (place / "avatars" / name).exists() and [f.name for f in place.iterdir()] == ["avatars"]
 
 
 @pytest.fixture(scope="module")
@@ -214,45 +162,6 @@ def test_too_many_frames_without_a_face_are_refused_with_pictures(place, materia
     assert not (place / "avatars/leaves").exists()
 
 
-def made(*arguments):
-    return lambda path: ffmpeg(*arguments, path)
-
-
-def cut(path):
-    path.write_bytes(clip("ava").read_bytes()[:20_000])
-
-
-FAST = ["-c:v", "libx264", "-preset", "ultrafast"]
-BAD = {
-    "letter.mp4": (lambda path: path.write_text("Dear video, I am text.\n" * 50), "text"),
-    "empty.mp4": (lambda path: path.write_bytes(b""), "empty"),
-    "noise.mp4": (lambda path: path.write_bytes(bytes(range(256)) * 40), "no video"),
-    "cut.mp4": (cut, "can be decoded"),
-    "sound.mp4": (made("-f", "lavfi", "-i", "sine=d=2", "-c:a", "aac"), "only sound"),
-    "one.mp4": (made("-i", clip("ava"), "-frames:v", "1", *FAST), "only one picture"),
-    "short.mp4": (made("-i", clip("ava"), "-t", "0.4", *FAST), "0.40 s"),
-    "8k.mp4": (made("-f", "lavfi", "-i", "color=s=7680x4320:d=0.1", *FAST), "7680x4320"),
-    "tiny.mp4": (made("-i", clip("ava"), "-t", "2", "-vf", "scale=32:40", *FAST), "32x40"),
-    "pattern.mp4": (made("-f", "lavfi", "-i", "testsrc2=s=640x480:d=2", *FAST), "face 1 was not found in 50 of 50"),
-    "lying.mp4": (made("-i", clip("ava"), "-t", "2", "-vf", "transpose=1,scale=-2:360", *FAST), "isn't upright"),
-    "photo.jpg": (lambda path: path.write_bytes(b"\xff\xd8\xff\xe0" + bytes(500)), "can't be decoded"),
-    "wall.png": (made("-f", "lavfi", "-i", "testsrc2=s=640x480", "-frames:v", "1"), "was not found"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_what_is_no_face_is_refused_in_a_sentence(tmp_path, name):
-    place, source = tmp_path / "assets", tmp_path / name
-    (place / "avatars").mkdir(parents=True)
-    make, word = BAD[name]
-    make(source)
-    _, said = refused("avatar", "import", source, "--id", "bad", "--set", f"assets={place}", "--refused", tmp_path / "why", within=60)
-    # The JPEG library says a line of its own before.
-    assert word in said.splitlines()[-1] and name in said.splitlines()[-1], said
-    assert len(said.splitlines()) == 1 or name.endswith(".jpg"), said
-    assert nothing_left(place, "bad")
-
-
 @pytest.mark.parametrize("name, word", [("../escape", "letters, digits"), ("", "letters, digits"), ("ava", "already")])
 def test_an_id_that_is_none_or_taken_is_refused(people, place, name, word):
     before = sorted(f.name for f in place.rglob("*"))
@@ -317,45 +226,3 @@ def test_a_detector_that_is_none_is_named(place, material):
         )
         assert detector.name in said and "detector" in said
     assert not pathlib.Path(place / "avatars/nobody").exists()
-
-
-@pytest.fixture(scope="module")
-def screen(material):
-    """Ava before an uneven green screen."""
-    source = material / "screen.mp4"
-    inside = "lt(hypot((X-144)/115,(Y-220)/190),1)"
-    ffmpeg("-t", "1.6", "-i", clip("ava"), "-vf", "scale=288:360,format=gbrp,geq="
-           f"r='if({inside},r(X,Y),20)':g='if({inside},g(X,Y),160+X/9)':b='if({inside},b(X,Y),50)',format=yuv420p", *FAST, source)
-    return source
-
-
-def corner(path):
-    """The mean of the upper left corner of the first picture, and how much it varies: red, green, blue."""
-    with av.open(str(path)) as file:
-        pixels = next(file.decode(video=0)).to_ndarray(format="rgb24")[2:34, 2:34].astype(float)
-    return pixels.mean(axis=(0, 1)), pixels.std(axis=(0, 1)).max()
-
-
-def test_a_screen_makes_room_for_a_colour(place, screen):
-    folder, _, _ = bring(place, screen, "before-blue", "--key", "green", "--background", "#204080")
-    mean, spread = corner(folder / "idle.mp4")
-    assert mean == pytest.approx([0x20, 0x40, 0x80], abs=8) and spread < 3
-    _, said = refused("avatar", "import", clip("ava"), "--id", "none", "--key", "green", "--set", f"assets={place}", within=60)
-    assert "no screen" in said and not (place / "avatars/none").exists()
-
-
-def test_the_page_keys_out_a_screen(place, screen, serve, open_page):
-    folder, _, _ = bring(place, screen, "screen", "--key", "green")
-    mean, spread = corner(folder / "idle.mp4")
-    assert mean[1] > mean[0] + 80 and mean[1] > mean[2] + 60 and spread < 3
-    for name in ("web", "models", "speech"):
-        (place / name).symlink_to(ASSETS / name)
-    server = serve({"assets": str(place), "avatar": "screen"})
-    page = open_page(f"{server.url}?key=1")
-    page.wait_for_picture()
-    alpha = """() => {
-        const keyed = document.getElementById('keyed');
-        const at = (x, y) => keyed.getContext('2d').getImageData(x * keyed.width, y * keyed.height, 1, 1).data[3];
-        return keyed.width === 288 ? [at(0.02, 0.02), at(0.97, 0.4), at(0.5, 0.45)] : null;
-    }"""
-    eventually(lambda: page.tab.evaluate(alpha) == [0, 0, 255], within=8)

@@ -5,11 +5,8 @@ use std::fs;
 use opencv::core::{Mat, MatTraitConst, Size as CvSize};
 use opencv::imgproc;
 
-use super::track::Track;
 use super::{Error, Job, cascade, sheet};
 
-/// One frame in this many may be without a face.
-const ONE_IN: usize = 10;
 /// Pictures that are kept: the first ones.
 const PICTURES: usize = 6;
 /// Longest side of one.
@@ -36,24 +33,14 @@ impl Absence {
         Ok(())
     }
 
-    /// Refuses a clip that shows no face in more than a tenth of its frames, and
-    /// writes pictures of the first of them.
-    pub(super) fn check(&self, job: &Job<'_>, track: &Track) -> Result<(), Error> {
-        let frames = track.faces.len();
-        let lost: usize = track.lost.iter().map(|range| range.len()).sum();
-        if lost * ONE_IN <= frames {
-            return Ok(());
-        }
+    /// What is said of `lost` frames without a face among `frames`; pictures of the
+    /// first of them are written.
+    pub(super) fn refuse(&self, job: &Job<'_>, lost: usize, frames: usize) -> Result<Error, Error> {
         let folder = job.refused;
         fs::create_dir_all(folder).map_err(|e| Error::write(folder, e))?;
         for (n, picture) in &self.pictures {
             sheet::save(&folder.join(format!("frame-{n}.jpg")), picture)?;
         }
-        Err(self.refuse(job, lost, frames))
-    }
-
-    /// What is said of `lost` frames without a face among `frames`.
-    pub(super) fn refuse(&self, job: &Job<'_>, lost: usize, frames: usize) -> Error {
         let guess = if lost < frames {
             Some(
                 "it leaves the picture there, turns away or is covered: cut those frames off with --start and --seconds, or take another clip",
@@ -65,7 +52,7 @@ impl Absence {
                 .flatten()
         };
         let numbers: Vec<_> = self.pictures.iter().map(|(n, _)| n.to_string()).collect();
-        Error::Faceless {
+        Ok(Error::Faceless {
             path: job.source.to_owned(),
             which: job.face,
             lost,
@@ -75,6 +62,6 @@ impl Absence {
             guess: guess.unwrap_or(
                 "take one in which a face looks at the camera all the time, upright, lit and in focus, a fifth of the picture high or more",
             ),
-        }
+        })
     }
 }

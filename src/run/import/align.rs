@@ -6,12 +6,15 @@
 //! don't fit, such as a blink, weigh little. Every picture is compared with the
 //! template itself, so that nothing drifts.
 
-use opencv::core::{Mat, Size as CvSize};
+use opencv::core::{Mat, Rect, Size as CvSize};
 use opencv::imgproc;
 use opencv::prelude::*;
 
 /// Columns and rows of the template.
 const GRID: [usize; 2] = [96, 64];
+/// Half the surroundings of a template: itself, what a face may move by from one
+/// frame to the next, and what the blur spreads.
+const REACH: f64 = 96.0;
 /// Blur of the coarse level in pixels of the template: how far a face may move
 /// from one frame to the next is a few times that.
 const COARSE: f64 = 3.0;
@@ -87,20 +90,37 @@ impl Placement {
 
 /// A grey picture, as it is and blurred.
 pub(super) struct Grey {
+    /// Where its first pixel lies.
+    origin: [f64; 2],
     size: [usize; 2],
     levels: [Vec<u8>; 2],
 }
 
 impl Grey {
-    /// `picture` in grey at `factor` of its size, at most as large as it is.
-    pub(super) fn new(picture: &Mat, factor: f64) -> opencv::Result<Self> {
+    /// The surroundings of `place` in `picture`, in grey at `factor` of its size, at
+    /// most as large as it is.
+    pub(super) fn new(picture: &Mat, factor: f64, place: Placement) -> opencv::Result<Self> {
         let (mut grey, mut small, mut blurred) = (Mat::default(), Mat::default(), Mat::default());
-        imgproc::cvt_color_def(picture, &mut grey, imgproc::COLOR_BGR2GRAY)?;
+        // As many pixels for every picture that a template is laid on: rounding the
+        // size of what is made smaller then moves nothing.
+        let reach = (REACH / factor).ceil() as i32;
+        let [x, y] = place.at.map(|x| x.round() as i32 - reach);
+        let whole = Rect::new(0, 0, picture.cols(), picture.rows());
+        let mut area = Rect::new(x, y, 2 * reach, 2 * reach) & whole;
+        if area.empty() {
+            area = Rect::new(0, 0, 1, 1);
+        }
+        imgproc::cvt_color_def(
+            &Mat::roi(picture, area)?,
+            &mut grey,
+            imgproc::COLOR_BGR2GRAY,
+        )?;
         let side = |pixels: i32| (f64::from(pixels) * factor).round().max(1.0) as i32;
         let size = CvSize::new(side(grey.cols()), side(grey.rows()));
         imgproc::resize(&grey, &mut small, size, 0.0, 0.0, imgproc::INTER_AREA)?;
         imgproc::gaussian_blur_def(&small, &mut blurred, CvSize::new(0, 0), COARSE)?;
         Ok(Self {
+            origin: [area.x, area.y].map(|x| f64::from(x) * factor),
             size: [size.width as usize, size.height as usize],
             levels: [blurred.data_bytes()?.to_vec(), small.data_bytes()?.to_vec()],
         })
@@ -109,6 +129,7 @@ impl Grey {
     /// The value between four pixels, or `None` outside.
     fn at(&self, level: usize, [x, y]: [f64; 2]) -> Option<f32> {
         let [width, height] = self.size;
+        let [x, y] = [x - self.origin[0], y - self.origin[1]];
         if !(x >= 0.0 && y >= 0.0 && x < (width - 1) as f64 && y < (height - 1) as f64) {
             return None;
         }
@@ -308,6 +329,7 @@ mod tests {
             }
         }
         Grey {
+            origin: [0.0; 2],
             size: [width as usize, height as usize],
             levels: [values.clone(), values],
         }

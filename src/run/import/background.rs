@@ -1,24 +1,15 @@
-//! Another background behind somebody who was filmed before a screen of one colour.
+//! What stands behind somebody: what comes in its place, and by which means.
 
 use std::path::{Path, PathBuf};
 
 use opencv::core::Mat;
-use opencv::imgcodecs;
 use opencv::prelude::*;
 
+use super::key::Keyer;
+use super::matte::Matte;
 use super::{Error, source};
 use crate::pool::Size;
-
-/// Distances from the screen's colour in the plane of colours, 0 to 255: what is
-/// nearer is screen, what is farther is not.
-const NEAR: f32 = 22.0;
-const FAR: f32 = 52.0;
-/// How like in hue a screen is to the colour that it is said to have (the cosine of
-/// 30 degrees), and how far from grey at least.
-const LIKE: f32 = 0.866;
-const COLOURED: f32 = 30.0;
-/// Least share of the picture that a screen covers.
-const LEAST: f32 = 0.05;
+use crate::stage::lipsync::Runtime;
 
 /// A colour, blue, green and red.
 pub type Bgr = [u8; 3];
@@ -34,13 +25,73 @@ pub enum Behind {
     Picture(PathBuf),
 }
 
+/// How somebody is told from what is behind.
+#[derive(Clone, Copy)]
+pub enum By<'j> {
+    /// By the colour of a screen, roughly.
+    Key(Bgr),
+    /// By a matting network, and what runs it.
+    Matte(&'j Path, &'j Runtime),
+}
+
 /// What is done about the background.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Background {
-    /// The screen's colour, roughly.
-    pub key: Bgr,
+#[derive(Clone)]
+pub struct Background<'j> {
+    /// How it is found.
+    pub by: By<'j>,
     /// What comes in its place.
     pub behind: Behind,
+}
+
+impl Background<'_> {
+    /// What does it, to pictures of `size` from `path`.
+    pub(super) fn cutter(&self, path: &Path, size: Size) -> Result<Box<dyn Cutter>, Error> {
+        let backdrop = Backdrop::new(&self.behind, size)?;
+        Ok(match self.by {
+            By::Key(key) => Box::new(Keyer::new(key, path, backdrop)),
+            By::Matte(network, runtime) => Box::new(Matte::load(network, runtime, backdrop, size)?),
+        })
+    }
+}
+
+/// Puts something else behind somebody.
+pub(super) trait Cutter {
+    /// Does so in the next picture (BGR).
+    fn draw(&mut self, picture: &mut Mat) -> Result<(), Error>;
+}
+
+/// What stands behind, pixel by pixel.
+pub(super) struct Backdrop {
+    flat: Option<Bgr>,
+    picture: Vec<u8>,
+}
+
+impl Backdrop {
+    fn new(behind: &Behind, size: Size) -> Result<Self, Error> {
+        Ok(Self {
+            flat: match behind {
+                Behind::Colour(colour) => Some(*colour),
+                _ => None,
+            },
+            picture: match behind {
+                Behind::Picture(path) => filling(path, size)?,
+                _ => Vec::new(),
+            },
+        })
+    }
+
+    /// Makes `colour` of it, if it isn't told.
+    pub(super) fn or(&mut self, colour: Bgr) {
+        self.flat.get_or_insert(colour);
+    }
+
+    /// Pixel `n`.
+    pub(super) fn at(&self, n: usize) -> Bgr {
+        match self.picture.get(3 * n..3 * n + 3) {
+            Some(pixel) => [pixel[0], pixel[1], pixel[2]],
+            None => self.flat.unwrap_or_default(),
+        }
+    }
 }
 
 /// The colour that `text` names, or none: green, blue, black, white, grey, or #rrggbb.
@@ -61,106 +112,9 @@ pub fn colour(text: &str) -> Option<Bgr> {
     })
 }
 
-/// Puts what is wanted behind each picture.
-pub(super) struct Keyer {
-    /// Where the pictures come from.
-    path: PathBuf,
-    key: [f32; 3],
-    screen: Option<Bgr>,
-    behind: Behind,
-    picture: Vec<u8>,
-}
-
-impl Keyer {
-    /// For pictures of `size` from `path`.
-    pub(super) fn new(wanted: &Background, path: &Path, size: Size) -> Result<Self, Error> {
-        let picture = match &wanted.behind {
-            Behind::Picture(path) => filling(path, size)?,
-            _ => Vec::new(),
-        };
-        Ok(Self {
-            path: path.to_owned(),
-            key: wanted.key.map(f32::from),
-            screen: None,
-            behind: wanted.behind.clone(),
-            picture,
-        })
-    }
-
-    /// Replaces the screen in `picture`, whose first one says its exact colour.
-    pub(super) fn draw(&mut self, picture: &mut Mat) -> Result<(), Error> {
-        let pixels = picture.data_bytes_mut()?;
-        let screen = match self.screen {
-            Some(screen) => screen,
-            None => self.measure(pixels).ok_or_else(|| {
-                Error::unusable(
-                    &self.path,
-                    "there is no screen of the colour that --key names behind the face: give its colour as #rrggbb, or leave --key out",
-                )
-            })?,
-        };
-        self.screen = Some(screen);
-        let key = chroma(screen.map(f32::from));
-        let strongest = (0..3).max_by_key(|n| screen[*n]).expect("three of them");
-        let flat = match self.behind {
-            Behind::Colour(colour) => colour,
-            _ => screen,
-        };
-        let behind = |n: usize| match self.picture.get(3 * n..3 * n + 3) {
-            Some(pixel) => [pixel[0], pixel[1], pixel[2]],
-            None => flat,
-        };
-        for (n, pixel) in pixels.chunks_exact_mut(3).enumerate() {
-            let mut own: [f32; 3] = std::array::from_fn(|n| f32::from(pixel[n]));
-            let [u, v] = chroma(own);
-            let away = (u - key[0]).hypot(v - key[1]);
-            if away >= 2.0 * FAR {
-                continue;
-            }
-            let share = ((away - NEAR) / (FAR - NEAR)).clamp(0.0, 1.0);
-            let share = share * share * (3.0 - 2.0 * share);
-            // The screen shines on what is before it.
-            let others = (0..3).filter(|n| *n != strongest).map(|n| own[n]);
-            own[strongest] = own[strongest].min(others.fold(0.0, f32::max));
-            for ((value, own), behind) in pixel.iter_mut().zip(own).zip(behind(n)) {
-                let behind = f32::from(behind);
-                *value = (behind + (own - behind) * share + 0.5) as u8;
-            }
-        }
-        Ok(())
-    }
-
-    /// The mean of what is like the key, if there is enough of it.
-    fn measure(&self, pixels: &[u8]) -> Option<Bgr> {
-        let key = chroma(self.key);
-        let (mut sum, mut count) = ([0.0; 3], 0.0);
-        for pixel in pixels.chunks_exact(3) {
-            let own: [f32; 3] = std::array::from_fn(|n| f32::from(pixel[n]));
-            let [u, v] = chroma(own);
-            let (away, wanted) = (u.hypot(v), key[0].hypot(key[1]));
-            if away > COLOURED && u * key[0] + v * key[1] > LIKE * away * wanted {
-                count += 1.0;
-                for (sum, own) in sum.iter_mut().zip(own) {
-                    *sum += f64::from(own);
-                }
-            }
-        }
-        let enough = count > f64::from(LEAST) * (pixels.len() / 3) as f64;
-        enough.then(|| sum.map(|sum| (sum / count) as u8))
-    }
-}
-
-/// Where a colour lies in the plane of colours, its brightness left out (ITU-R BT.601).
-fn chroma([b, g, r]: [f32; 3]) -> [f32; 2] {
-    [
-        -0.1687 * r - 0.3313 * g + 0.5 * b,
-        0.5 * r - 0.4187 * g - 0.0813 * b,
-    ]
-}
-
 /// The picture at `path`, cut to the shape of `size`.
 fn filling(path: &Path, size: Size) -> Result<Vec<u8>, Error> {
-    let picture = imgcodecs::imread(path, imgcodecs::IMREAD_COLOR).unwrap_or_default();
+    let picture = source::photo(path);
     if picture.empty() {
         return Err(Error::unusable(
             path,
@@ -185,53 +139,6 @@ fn filling(path: &Path, size: Size) -> Result<Vec<u8>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SIZE: Size = Size {
-        width: 4,
-        height: 2,
-    };
-
-    /// A row of screen in two shades, and a row of skin.
-    fn picture() -> Mat {
-        let screen = [[70u8, 180, 10], [60, 170, 4]];
-        let skin = [130u8, 160, 210];
-        let pixels: Vec<u8> = (0..8)
-            .flat_map(|n| if n < 4 { screen[n % 2] } else { skin })
-            .collect();
-        let flat = Mat::from_slice(&pixels)
-            .expect("a row")
-            .try_clone()
-            .expect("memory");
-        flat.reshape(3, 2)
-            .expect("its shape")
-            .try_clone()
-            .expect("memory")
-    }
-
-    #[test]
-    fn the_screen_goes_and_skin_stays() {
-        let wanted = Background {
-            key: colour("green").expect("known"),
-            behind: Behind::Colour([200, 10, 10]),
-        };
-        let mut picture = picture();
-        let mut keyer = Keyer::new(&wanted, Path::new("me.mp4"), SIZE).expect("no file to read");
-        keyer.draw(&mut picture).expect("a screen");
-        let bytes = picture.data_bytes().expect("pixels");
-        assert!(bytes[..12].chunks(3).all(|pixel| pixel == [200, 10, 10]));
-        assert!(bytes[12..].chunks(3).all(|pixel| pixel == [130, 160, 210]));
-    }
-
-    #[test]
-    fn where_there_is_no_such_screen_it_is_said() {
-        let wanted = Background {
-            key: colour("blue").expect("known"),
-            behind: Behind::Screen,
-        };
-        let mut keyer = Keyer::new(&wanted, Path::new("me.mp4"), SIZE).expect("no file to read");
-        let error = keyer.draw(&mut picture()).expect_err("no blue");
-        assert!(error.to_string().contains("--key"));
-    }
 
     #[test]
     fn colours_have_names_and_numbers() {

@@ -78,6 +78,14 @@ pub enum Error {
         /// What was found and what to do.
         problem: String,
     },
+    /// The matting network can't be used.
+    #[error("the matte {path} can't be used: {problem}")]
+    Matte {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what to do.
+        problem: String,
+    },
     /// Something could not be written.
     #[error("cannot write {path}, so nothing was imported")]
     Write {

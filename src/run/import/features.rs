@@ -27,6 +27,11 @@ const HALF: f64 = 0.12;
 /// From the line between the lips to the mouth's middle as models are trained:
 /// the lower lip is the thicker one. In distances from eyes to line.
 pub(super) const BELOW_LINE: f64 = 0.042;
+/// Windows of the cascades that agree on a face, and on the eye that fewer agree
+/// on, from which it is like one. Faces that were filmed or rendered have 11 to 91
+/// and, unless they are blurred or noisy, 80 to 360; drawn ones, and those on their
+/// heads, 5 to 9 and 0 to 18.
+const ALIKE: [f64; 2] = [11.0, 30.0];
 /// Steepest roll that is believed.
 const ROLL: f64 = 0.4;
 
@@ -45,12 +50,15 @@ pub(super) struct Sighting {
     pub(super) mouth: Option<[f64; 2]>,
     /// Whether eyes were really found, and not only assumed by the box.
     pub(super) certain: bool,
+    /// How like a human face it is: 1 is as little as a real one ever was.
+    pub(super) likeness: f64,
 }
 
-/// Looks at the face in `area` of `picture`.
+/// Looks at the face in `area` of `picture`, on which `agreed` windows agree.
 pub(super) fn look(
     picture: &Mat,
     area: [f64; 4],
+    agreed: i32,
     cascades: &mut [CascadeClassifier; 2],
 ) -> opencv::Result<Sighting> {
     let [x, y, side, _] = area;
@@ -62,6 +70,7 @@ pub(super) fn look(
         roll: 0.0,
         mouth: None,
         certain: false,
+        likeness: f64::from(agreed) / ALIKE[0],
     };
     let level = patch(picture, assumed, side, 0.0)?;
     let [bare, glasses] = cascades;
@@ -69,7 +78,8 @@ pub(super) fn look(
         Some(found) => Some(found),
         None => eyes(&level, glasses)?,
     };
-    if let Some([left, right]) = found {
+    if let Some(([left, right], agreed)) = found {
+        sighting.likeness = sighting.likeness.max(f64::from(agreed) / ALIKE[1]);
         let pixel = side / SIDE;
         let [x, y] = [right[0] - left[0], right[1] - left[1]];
         sighting.roll = y.atan2(x).clamp(-ROLL, ROLL);
@@ -123,15 +133,19 @@ fn patch(picture: &Mat, eyes: [f64; 2], side: f64, roll: f64) -> opencv::Result<
     Ok(patch)
 }
 
-/// The middles of the left and the right eye, as they are seen.
-fn eyes(patch: &Mat, cascade: &mut CascadeClassifier) -> opencv::Result<Option<[[f64; 2]; 2]>> {
+/// The middles of the left and the right eye, as they are seen, and how many
+/// windows agree on the one that fewer agree on.
+fn eyes(
+    patch: &Mat,
+    cascade: &mut CascadeClassifier,
+) -> opencv::Result<Option<([[f64; 2]; 2], i32)>> {
     let (mut grey, mut even) = (Mat::default(), Mat::default());
     imgproc::cvt_color_def(patch, &mut grey, imgproc::COLOR_BGR2GRAY)?;
     imgproc::equalize_hist(&grey, &mut even)?;
     // A cascade is stepped from the left to the right, and finds what it finds a
     // little to the left. So the right half is searched in the mirror: what both
     // are off cancels out in their middle.
-    let mut find = |from: f64, to: f64, mirror: bool| -> opencv::Result<Option<[f64; 2]>> {
+    let mut find = |from: f64, to: f64, mirror: bool| -> opencv::Result<Option<([f64; 2], i32)>> {
         let span = |from: f64, to: f64| ((from * SIDE) as i32, ((to - from) * SIDE) as i32);
         let ((left, width), (top, height)) = (span(from, to), span(0.18, 0.58));
         let half = Mat::roi(&even, Rect::new(left, top, width, height))?;
@@ -141,36 +155,34 @@ fn eyes(patch: &Mat, cascade: &mut CascadeClassifier) -> opencv::Result<Option<[
         } else {
             half.copy_to(&mut seen)?;
         }
-        let mut found = Vector::<Rect>::new();
+        let (mut found, mut agreed) = (Vector::<Rect>::new(), Vector::<i32>::new());
         let side = |share: f64| CvSize::new((SIDE * share) as i32, (SIDE * share) as i32);
-        cascade.detect_multi_scale(&seen, &mut found, 1.05, 3, 0, side(0.14), side(0.36))?;
+        let [least, most] = [0.14, 0.36].map(side);
+        cascade.detect_multi_scale2(&seen, &mut found, &mut agreed, 1.05, 3, 0, least, most)?;
         let aside = if mirror { 0.5 } else { -0.5 } * BETWEEN;
         let wanted = [(EYES[0] + aside) * SIDE, EYES[1] * SIDE];
-        let middles = found.iter().map(|eye| {
+        let middles = found.iter().zip(agreed).map(|(eye, agreed)| {
             let across = f64::from(eye.x) + f64::from(eye.width) / 2.0;
             let across = if mirror {
                 f64::from(width) - across
             } else {
                 across
             };
-            [
-                f64::from(left) + across,
-                f64::from(top + eye.y) + f64::from(eye.height) / 2.0,
-            ]
+            let down = f64::from(top + eye.y) + f64::from(eye.height) / 2.0;
+            ([f64::from(left) + across, down], agreed)
         });
         let far = |at: &[f64; 2]| (at[0] - wanted[0]).hypot(at[1] - wanted[1]);
-        Ok(middles.min_by(|a, b| far(a).total_cmp(&far(b))))
+        Ok(middles.min_by(|(a, _), (b, _)| far(a).total_cmp(&far(b))))
     };
     let left = find(0.10, 0.52, false)?;
     let right = find(0.48, 0.90, true)?;
-    Ok(left.zip(right).map(|(left, right)| [left, right]).filter(
-        // An eyebrow, or the same eye twice.
-        |[left, right]| {
-            let apart = (right[0] - left[0]) / SIDE;
-            (0.26..0.52).contains(&apart)
-                && (right[1] - left[1]).abs() < ROLL * (right[0] - left[0])
-        },
-    ))
+    let pair = left.zip(right);
+    let pair = pair.map(|((left, a), (right, b))| ([left, right], a.min(b)));
+    // Otherwise it is an eyebrow, or the same eye twice.
+    Ok(pair.filter(|([left, right], _)| {
+        let apart = (right[0] - left[0]) / SIDE;
+        (0.26..0.52).contains(&apart) && (right[1] - left[1]).abs() < ROLL * (right[0] - left[0])
+    }))
 }
 
 /// The row of the line between the lips, to a fraction, in an upright patch.

@@ -213,15 +213,7 @@ impl Measured {
                 self.without_face, self.frames
             ),
         );
-        Verdict {
-            grade,
-            says: match grade {
-                Grade::Good => "will talk well",
-                Grade::Fair => "will talk, and it may show here and there",
-                Grade::Poor => "will talk badly",
-            },
-            notes,
-        }
+        Verdict::of(grade, notes)
     }
 
     /// What was measured, in a line.
@@ -241,6 +233,21 @@ impl Measured {
 }
 
 impl Verdict {
+    pub(super) fn of(grade: Grade, notes: Vec<String>) -> Self {
+        let says = match grade {
+            Grade::Good => "will talk well",
+            Grade::Fair => "will talk, and it may show here and there",
+            Grade::Poor => "will talk badly",
+        };
+        Self { grade, says, notes }
+    }
+
+    /// Adds a note, with which it is `grade` at best.
+    pub(super) fn add(&mut self, grade: Grade, note: String) {
+        self.notes.push(note);
+        *self = Self::of(self.grade.min(grade), std::mem::take(&mut self.notes));
+    }
+
     /// For people: the grade, then what could be better.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         let grade = match self.grade {

@@ -8,15 +8,20 @@ mod absence; // too many frames without a face
 mod align; // the same face in the next picture
 mod background; // what stands behind
 mod cascade; // faces of a picture
+mod doubt; // what speaks against a face
 mod error; // why there is no avatar
 mod features; // eyes and mouth of a face
+mod film; // a video to a clip
 pub mod judge; // how well it will talk
+mod key; // a screen behind
+mod matte; // anything behind, by a network
 mod onnx; // faces by a network
 mod photo; // a photo that lives
 mod seam; // where a clip loops
 mod sheet; // pictures about it
-mod source; // pictures of a file, 25 a second
+mod source; // what was given
 mod track; // one face through a clip
+mod video; // its pictures, 25 a second
 pub(super) mod watch; // the same as it is read
 mod write; // pictures and faces to a bundle
 
@@ -28,21 +33,22 @@ use opencv::imgproc;
 use serde::Serialize;
 
 use self::absence::Absence;
-use self::background::Keyer;
-pub use self::background::{Background, Behind, colour};
+use self::background::Cutter;
+pub use self::background::{Background, Behind, By, colour};
 use self::cascade::{Detector, Haar};
+use self::doubt::Evidence;
 pub use self::error::Error;
 use self::judge::{Measured, Verdict};
 use self::onnx::Onnx;
 use self::photo::Photo;
-use self::seam::{Looks, Loop};
 use self::sheet::Sheet;
-use self::source::{Shape, Source, Video};
+use self::source::{Shape, Source};
 use self::track::Tracker;
 use self::write::ClipWriter;
-use crate::avatar::{Avatar, Face, IDLE, is_id};
+use crate::avatar::{Avatar, IDLE, is_id};
 use crate::media::FPS;
 use crate::pool::Size;
+use crate::run::aside::Aside;
 use crate::stage::lipsync::Runtime;
 
 /// Shortest clip.
@@ -68,13 +74,13 @@ pub struct Job<'j> {
     pub face: usize,
     /// Seconds of the source that are passed over.
     pub start_s: f64,
-    /// Seconds of it that are used at most.
+    /// Seconds of it that are looked at at most; what is kept doesn't grow with them.
     pub seconds: u32,
     /// The detector that finds faces, and what runs it; OpenCV's cascades
     /// otherwise.
     pub detector: Option<(&'j Path, &'j Runtime)>,
     /// What is done about the background, if it doesn't stay.
-    pub background: Option<Background>,
+    pub background: Option<Background<'j>>,
     /// Where pictures go when there is no face in them.
     pub refused: &'j Path,
 }
@@ -99,7 +105,7 @@ pub struct Report {
     pub source_size: [i32; 2],
     /// The avatar's.
     pub size: [usize; 2],
-    /// Frames of the source that were used, at 25 a second.
+    /// Frames of the source that were looked at, at 25 a second.
     pub frames_used: usize,
     /// Whether the source goes on after them.
     pub cut: bool,
@@ -142,19 +148,19 @@ pub fn import(job: &Job<'_>, progress: &mut dyn FnMut(Progress) -> bool) -> Resu
     };
     // Beside the folder of bundles: on the same disk, and never listed.
     let beside = job.avatars.parent().unwrap_or(job.avatars);
-    let work = tempfile::Builder::new()
-        .prefix(".import-")
-        .tempdir_in(beside)
-        .map_err(|e| Error::write(beside, e))?;
+    let work = Aside::create(beside).map_err(|e| Error::write(beside, e))?;
     let folder = work.path().join(job.id);
     fs::create_dir(&folder).map_err(|e| Error::write(&folder, e))?;
     let shape = source.shape();
     let size = shape.scaled(job.source, job.height as i32)?;
-    let import = Import {
+    let background = job.background.as_ref();
+    let cutter = background.map(|wanted| wanted.cutter(job.source, size));
+    let mut import = Import {
         job,
         folder: &folder,
         shape,
         size,
+        cutter: cutter.transpose()?,
     };
     let made = match source {
         Source::Video(video) => import.video(*video, detector, progress)?,
@@ -172,6 +178,8 @@ struct Import<'j> {
     folder: &'j Path,
     shape: Shape,
     size: Size,
+    /// Waits for the clip to be written: what doesn't fit is told before.
+    cutter: Option<Box<dyn Cutter>>,
 }
 
 /// A clip that was written, and how it came about.
@@ -182,77 +190,14 @@ struct Made {
     lost: Vec<[usize; 2]>,
     comes_round: &'static str,
     clip: [usize; 2],
+    evidence: Evidence,
     /// Frames done, of all passes.
     done: usize,
 }
 
 impl Import<'_> {
-    fn video(
-        &self,
-        video: Video,
-        detector: Box<dyn Detector>,
-        progress: &mut dyn FnMut(Progress) -> bool,
-    ) -> Result<Made, Error> {
-        let job = self.job;
-        let most = job.seconds as usize * FPS as usize;
-        let told = ((video.seconds - job.start_s) * f64::from(FPS)).max(1.0) as usize;
-        let expected = told.min(most);
-        let mut tracker = Tracker::new(detector, job.face - 1);
-        let mut looks = Looks::default();
-        let mut absence = Absence::default();
-        let (mut frames, mut cut) = (0, false);
-        let mut pictures = video.ahead(self.size)?;
-        while let Some(picture) = pictures.next()? {
-            if frames == most {
-                cut = true;
-                break;
-            }
-            if !tracker.see(&picture)? {
-                absence.add(frames, &picture)?;
-            }
-            looks.add(&picture)?;
-            frames += 1;
-            tell(
-                progress,
-                "following the face",
-                frames,
-                expected.max(frames) * 3,
-            )?;
-        }
-        drop(pictures);
-        if frames < SHORTEST {
-            return Err(Error::short(job.source, frames));
-        }
-        let track = tracker.finish(self.size);
-        absence.check(job, &track)?;
-        let way = looks.best(longest_run(&track.faces));
-        drop(looks);
-        let length = way.len(frames);
-        let of = 2 * frames + length;
-        let writer = self.writer(self.shape.is_bt709())?;
-        let Source::Video(video) = Source::open(job.source, job.start_s)? else {
-            unreachable!("it was a video a moment ago");
-        };
-        let mut hear = |done: usize| tell(progress, "writing the clip", frames + done, of);
-        writer.run(video.ahead(self.size)?, &track.faces, &way, &mut hear)?;
-        let (comes_round, clip) = match way {
-            Loop::Round(range) => ("in a loop", range),
-            Loop::Whole => ("as a whole", 0..frames),
-            Loop::ForthAndBack(range) => ("forth and back", range),
-        };
-        Ok(Made {
-            frames_used: frames,
-            cut,
-            faces: track.most_faces,
-            lost: track.lost.iter().map(|r| [r.start, r.end - 1]).collect(),
-            comes_round,
-            clip: [clip.start, clip.end - 1],
-            done: 2 * frames,
-        })
-    }
-
     fn photo(
-        &self,
+        &mut self,
         photo: &Mat,
         detector: Box<dyn Detector>,
         progress: &mut dyn FnMut(Progress) -> bool,
@@ -281,12 +226,15 @@ impl Import<'_> {
             )?;
             tracker.look(&again)?;
         }
-        let track = tracker.finish(self.size);
-        let mut absence = Absence::default();
-        absence.add(0, &still)?;
-        absence.check(self.job, &track)?;
-        let face = track.faces.iter().flatten().next_back().copied();
-        let face = face.ok_or_else(|| absence.refuse(self.job, 1, 1))?;
+        let track = tracker.part(self.size);
+        // A face that only some looks see is none.
+        let face = track.faces.last().copied().flatten();
+        let Some(face) = face.filter(|_| track.lost.is_empty()) else {
+            let mut absence = Absence::default();
+            absence.add(0, &still)?;
+            return Err(absence.refuse(self.job, 1, 1)?);
+        };
+        tracker.evidence().check(self.job.source)?;
         let mut living = Photo::new(still, face)?;
         let mut writer = self.writer(false)?;
         let mut picture = Mat::default();
@@ -300,18 +248,17 @@ impl Import<'_> {
         Ok(Made {
             frames_used: 1,
             cut: false,
-            faces: track.most_faces,
+            faces: tracker.most_faces(),
             lost: Vec::new(),
             comes_round: "as a photo that breathes",
             clip: [0, 0],
+            evidence: tracker.evidence(),
             done: photo::FRAMES,
         })
     }
 
-    fn writer(&self, bt709: bool) -> Result<ClipWriter, Error> {
-        let keyer = self.job.background.as_ref();
-        let keyer = keyer.map(|wanted| Keyer::new(wanted, self.job.source, self.size));
-        ClipWriter::create(self.folder, self.size, bt709, keyer.transpose()?)
+    fn writer(&mut self, bt709: bool) -> Result<ClipWriter, Error> {
+        ClipWriter::create(self.folder, self.size, bt709, self.cutter.take())
     }
 
     /// Writes the manifest, opens the bundle as any other, and judges it.
@@ -337,7 +284,8 @@ impl Import<'_> {
             return Err(Error::Stopped);
         }
         sheet.write(self.folder)?;
-        let verdict = measured.verdict();
+        let mut verdict = measured.verdict();
+        made.evidence.judge(&mut verdict);
         let report = Report {
             source: self.job.source.to_owned(),
             source_size: [self.shape.width, self.shape.height],
@@ -354,25 +302,6 @@ impl Import<'_> {
         };
         write::report(self.folder, &report)?;
         Ok(report)
-    }
-}
-
-/// The longest run of frames that show the face; all of them if none is long.
-fn longest_run(faces: &[Option<Face>]) -> std::ops::Range<usize> {
-    let mut best = 0..0;
-    let mut from = 0;
-    for n in 0..=faces.len() {
-        if n == faces.len() || faces[n].is_none() {
-            if n - from > best.len() {
-                best = from..n;
-            }
-            from = n + 1;
-        }
-    }
-    if best.len() < SHORTEST {
-        0..faces.len()
-    } else {
-        best
     }
 }
 

@@ -21,6 +21,8 @@ use crate::stage::lipsync::Runtime;
 const SIDE: usize = 640;
 /// Likelihood from which something is a face.
 const SURE: f32 = 0.5;
+/// Likelihood below which what was found is like little of a face.
+const ALIKE: f32 = 0.6;
 /// Share of two boxes from which they are of the same face.
 const SAME: f32 = 0.4;
 const STRIDES: [usize; 3] = [8, 16, 32];
@@ -184,6 +186,7 @@ impl Found {
             roll: (right[1] - left[1]).atan2(right[0] - left[0]),
             mouth: Some(mouth),
             certain: true,
+            likeness: f64::from(self.score / ALIKE),
         }
     }
 }

@@ -73,16 +73,21 @@ impl Looks {
         sum as f32 / self.small[a].len() as f32
     }
 
+    /// How much neighbours differ, three times of four.
+    fn usual(&self, frames: Range<usize>) -> f32 {
+        let mut steps: Vec<f32> = frames.skip(1).map(|n| self.apart(n - 1, n)).collect();
+        steps.sort_by(f32::total_cmp);
+        steps.get(steps.len() * 3 / 4).copied().unwrap_or_default()
+    }
+
+    /// How restless it is: what neighbours usually differ by, in shades.
+    pub(super) fn restless(&self) -> f32 {
+        self.usual(0..self.small.len())
+    }
+
     /// The best loop within the frames `usable`.
     pub(super) fn best(&self, usable: Range<usize>) -> Loop {
-        let mut steps: Vec<f32> = usable
-            .clone()
-            .skip(1)
-            .map(|n| self.apart(n - 1, n))
-            .collect();
-        steps.sort_by(f32::total_cmp);
-        let usual = steps.get(steps.len() * 3 / 4).copied().unwrap_or_default();
-        let most = LIKE * usual + NOISE;
+        let most = LIKE * self.usual(usable.clone()) + NOISE;
         let all = usable == (0..self.small.len());
         if all && usable.len() >= SHORTEST {
             let (first, last) = (usable.start, usable.end - 1);

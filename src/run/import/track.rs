@@ -12,12 +12,15 @@ use opencv::core::{Mat, MatTraitConst};
 use super::Error;
 use super::align::{Grey, Placement, Template};
 use super::cascade::Detector;
+use super::doubt::Evidence;
 use super::features::{Sighting, USUAL};
 use crate::avatar::Face;
 use crate::pool::Size;
 
 /// Frames from one detection to the next while the face is followed well.
 const EVERY: usize = 8;
+/// One detection in this many looks at the whole picture, for other faces.
+const WHOLE: usize = 4;
 /// Correlations from which a template fits well, well enough not to look for
 /// another one, and at all.
 const GOOD: f64 = 0.92;
@@ -51,8 +54,10 @@ pub(super) struct Tracker {
     doubts: usize,
     gone: usize,
     run: usize,
+    detections: usize,
     frames: Vec<Seen>,
     most_faces: usize,
+    evidence: Evidence,
 }
 
 /// What is known of a frame.
@@ -70,8 +75,6 @@ pub(super) struct Track {
     pub(super) faces: Vec<Option<Face>>,
     /// Frames in which it wasn't found, bridged ones too.
     pub(super) lost: Vec<Range<usize>>,
-    /// Most faces seen at once.
-    pub(super) most_faces: usize,
 }
 
 impl Tracker {
@@ -86,8 +89,10 @@ impl Tracker {
             doubts: 0,
             gone: 0,
             run: 0,
+            detections: 0,
             frames: Vec::new(),
             most_faces: 0,
+            evidence: Evidence::default(),
         }
     }
 
@@ -103,6 +108,9 @@ impl Tracker {
         if seen.place.is_none() || self.since >= EVERY || fit < ENOUGH {
             self.since = 0;
             seen.sighting = self.detect(picture, seen.place.or(self.last))?;
+            if let Some(sighting) = &seen.sighting {
+                self.evidence.add(picture, sighting, &mut *self.detector)?;
+            }
             match (seen.sighting, seen.place) {
                 (Some(sighting), None) => seen.place = Some(self.start(picture, sighting)?),
                 (Some(_), Some(place)) => {
@@ -151,7 +159,7 @@ impl Tracker {
         let mut grey: Option<(f64, Grey)> = None;
         for (n, (template, factor)) in self.templates.iter().enumerate() {
             if grey.as_ref().is_none_or(|(other, _)| other != factor) {
-                grey = Some((*factor, Grey::new(picture, *factor)?));
+                grey = Some((*factor, Grey::new(picture, *factor, last)?));
             }
             let Some((_, grey)) = &grey else { continue };
             let (place, fit) = template.align(grey, last.enlarged(*factor));
@@ -179,7 +187,15 @@ impl Tracker {
         picture: &Mat,
         known: Option<Placement>,
     ) -> Result<Option<Sighting>, Error> {
-        let mut found = self.detector.find(picture)?;
+        self.detections += 1;
+        let followed = known.filter(|_| self.gone == 0 && !self.detections.is_multiple_of(WHOLE));
+        let mut found = match followed {
+            Some(known) => {
+                let side = known.scale() / GRAIN;
+                self.detector.find_near(picture, known.at, side)?
+            }
+            None => self.detector.find(picture)?,
+        };
         self.most_faces = self
             .most_faces
             .max(found.iter().filter(|s| s.certain).count());
@@ -231,7 +247,7 @@ impl Tracker {
     /// Remembers what the face at `place` looks like.
     fn keep(&mut self, picture: &Mat, place: Placement) -> Result<(), Error> {
         let factor = (1.0 / place.scale()).min(1.0);
-        let grey = Grey::new(picture, factor)?;
+        let grey = Grey::new(picture, factor, place)?;
         if let Some(template) = Template::cut(&grey, place.enlarged(factor)) {
             self.templates.insert(0, (template, factor));
             self.templates.truncate(TEMPLATES);
@@ -252,9 +268,20 @@ impl Tracker {
         face.filter(|face| inside(face, size))
     }
 
-    /// The face in every frame of pictures of `size`.
-    pub(super) fn finish(self, size: Size) -> Track {
-        let frames = &self.frames;
+    /// Most faces seen at once.
+    pub(super) fn most_faces(&self) -> usize {
+        self.most_faces
+    }
+
+    /// What speaks for the face, and against it.
+    pub(super) fn evidence(&self) -> Evidence {
+        self.evidence
+    }
+
+    /// The face in every frame, of pictures of `size`, since the part before. It is
+    /// followed on into the next part, but the frames are forgotten.
+    pub(super) fn part(&mut self, size: Size) -> Track {
+        let frames = std::mem::take(&mut self.frames);
         let mut faces: Vec<Option<Face>> = vec![None; frames.len()];
         let mut from = 0;
         while from < frames.len() {
@@ -275,11 +302,7 @@ impl Tracker {
                 bridge(&mut faces, gap);
             }
         }
-        Track {
-            faces,
-            lost,
-            most_faces: self.most_faces,
-        }
+        Track { faces, lost }
     }
 }
 

@@ -11,10 +11,11 @@ use opencv::imgproc;
 use opencv::prelude::*;
 use serde_json::json;
 
-use super::background::Keyer;
+use super::background::Cutter;
 use super::seam::{FADE, Loop};
-use super::source::Ahead;
+
 use super::track::between;
+use super::video::Ahead;
 use super::{Error, Report};
 use crate::avatar::{Colour, Face};
 use crate::media::{Codec, FRAME_PERIOD, Packet};
@@ -35,7 +36,7 @@ pub(super) struct ClipWriter {
     size: Size,
     /// Whether the source's numbers are those of BT.709.
     bt709: bool,
-    keyer: Option<Keyer>,
+    cutter: Option<Box<dyn Cutter>>,
     h264: H264,
     file: Mp4Writer,
     pts: Duration,
@@ -49,7 +50,7 @@ impl ClipWriter {
         folder: &Path,
         size: Size,
         bt709: bool,
-        keyer: Option<Keyer>,
+        cutter: Option<Box<dyn Cutter>>,
     ) -> Result<Self, Error> {
         let pixels = size.width * size.height;
         let kbps = pixels as f64 * BITS_A_PIXEL * f64::from(crate::media::FPS) / 1e3;
@@ -62,7 +63,7 @@ impl ClipWriter {
             folder: folder.to_owned(),
             size,
             bt709,
-            keyer,
+            cutter,
             h264: H264::fine(&config, size)?,
             file: Mp4Writer::create(&folder.join(VIDEO), size, None)?,
             pts: Duration::ZERO,
@@ -141,8 +142,8 @@ impl ClipWriter {
     }
 
     fn convert(&mut self, picture: &mut Mat) -> Result<(), Error> {
-        if let Some(keyer) = &mut self.keyer {
-            keyer.draw(picture)?;
+        if let Some(cutter) = &mut self.cutter {
+            cutter.draw(picture)?;
         }
         imgproc::cvt_color_def(picture, &mut self.planes, imgproc::COLOR_BGR2YUV_I420)?;
         self.i420.copy_from_slice(self.planes.data_bytes()?);
