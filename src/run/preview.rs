@@ -258,7 +258,7 @@ fn receive_whole(
     }
     server.read_exact(sides.as_flattened_mut())?;
     let [width, height] = sides.map(u16::from_le_bytes);
-    let fits = |side: u16| (2..=LONGEST_SIDE).contains(&side) && side % 2 == 0;
+    let fits = |side: u16| (2..=LONGEST_SIDE).contains(&side) && side.is_multiple_of(2);
     if !fits(width) || !fits(height) {
         return Err(stranger());
     }
@@ -334,7 +334,10 @@ mod tests {
     fn what_no_server_sends_is_refused_before_it_is_kept() {
         for strange in ["hello\n", "\0\0\0\0odd and large"] {
             let typed = receive(&mut strange.as_bytes(), |_| unreachable!("refused before"));
-            assert!(typed.err().expect("no head").to_string().contains("serve"));
+            let Err(error) = typed else {
+                panic!("no head");
+            };
+            assert!(error.to_string().contains("serve"));
         }
         let mut pipe = Vec::new();
         let line = "x".repeat(LONGEST_LINE as usize + 1);
