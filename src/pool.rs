@@ -89,6 +89,11 @@ impl FramePool {
         })
     }
 
+    /// Size of its frames in pixels.
+    pub fn size(&self) -> Size {
+        self.size
+    }
+
     /// Frames at home.
     pub fn free(&self) -> usize {
         self.free.len()

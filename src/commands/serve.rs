@@ -134,8 +134,7 @@ fn show_window(live: &Arc<Session>, app: &App) {
     let Some(frames) = live.take_preview() else {
         return;
     };
-    let avatar = live.cast().avatar;
-    let (size, title) = (avatar.size, format!("Mouthpiece: {}", avatar.name));
+    let title = format!("Mouthpiece: {}", live.cast().avatar.name);
     let (session, app) = (Arc::clone(live), Arc::clone(app));
     let figures = move || {
         let reading = app.watchdog.reading();
@@ -157,7 +156,7 @@ fn show_window(live: &Arc<Session>, app: &App) {
     let interrupt = move || {
         session.interrupt();
     };
-    if let Err(error) = preview::show(frames, size, &title, figures, interrupt) {
+    if let Err(error) = preview::show(frames, &title, figures, interrupt) {
         tracing::warn!("{error}");
     }
 }

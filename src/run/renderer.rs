@@ -153,7 +153,7 @@ impl Renderer {
     /// Takes what was changed, and the model before where this one fails. It may
     /// hear further ahead, so do this before giving what [`Renderer::lacks`].
     pub fn follow(&mut self, now: Instant) {
-        if let Some(coming) = self.coming.take_if(|coming| coming.ready()) {
+        if let Some(coming) = self.coming.take_if(|coming| coming.ready) {
             self.take_over(coming);
         }
         if self.drawing.lips.failing()

@@ -29,7 +29,8 @@ class Refused(Exception):
 
 @dataclass
 class Seen:
-    """One picture: when it came (monotonic seconds), its RTP time since the first, and itself, small."""
+    """One picture: when it came (monotonic seconds), its RTP time since the first, and itself, small, if it has the
+    size of the avatar that the tests know."""
 
     at: float
     rtp: int
@@ -149,7 +150,8 @@ class Viewer:
                 return
             now = time.monotonic()
             if track.kind == "video":
-                self.seen.append(Seen(now, frame.pts, (frame.width, frame.height), mouth.small(frame)))
+                size = (frame.width, frame.height)
+                self.seen.append(Seen(now, frame.pts, size, mouth.small(frame) if size == mouth.SIZE else None))
             else:
                 samples = frame.to_ndarray().astype(np.float32) / 32_768
                 self.heard.append(Heard(now, frame.pts, float(np.sqrt((samples**2).mean()))))

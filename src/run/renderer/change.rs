@@ -20,6 +20,8 @@ const PATIENCE: u32 = 5 * FPS;
 pub struct Change {
     pub(super) scene: Option<Scene>,
     pub(super) lips: Option<Lips>,
+    /// Whether it can take over with the next frame.
+    pub(super) ready: bool,
     patience: u32,
     back: Sender<Replaced>,
 }
@@ -53,6 +55,7 @@ impl Change {
             .then(|| Lips::new(&to.model, now))
             .transpose()?;
         let change = Self {
+            ready: scene.is_none(),
             scene,
             lips,
             patience: PATIENCE,
@@ -61,19 +64,14 @@ impl Change {
         Ok((Box::new(change), replaced))
     }
 
-    /// Whether it can take over.
-    pub(super) fn ready(&self) -> bool {
-        self.scene.as_ref().is_none_or(Scene::begun)
-    }
-
-    /// Gets a picture of frame `index`, or of one just before. False when it
-    /// waited too long for it.
+    /// Gets what the scene is to begin with, at frame `index` or a little later.
+    /// False when it waited too long for it.
     pub(super) fn prepare(&mut self, index: u64) -> bool {
-        self.patience = self.patience.saturating_sub(1);
         if let Some(scene) = &mut self.scene {
-            scene.prepare(index);
+            self.ready = scene.prepare(index);
         }
-        self.ready() || self.patience > 0
+        self.patience = self.patience.saturating_sub(1);
+        self.ready || self.patience > 0
     }
 
     /// Sends back what it replaced.

@@ -16,7 +16,15 @@ pub(super) struct Scene {
     pub pool: FramePool,
     /// What is shown when the decoder is late, and of which frame it is.
     last: Option<(u64, Arc<Picture>)>,
+    /// The frame of the timeline that it is to begin with, once that is chosen.
+    begins: Option<u64>,
+    /// Frames that the decoder has to get there.
+    lead: u64,
 }
+
+/// Frames that a decoder has to get to any place of a clip: 320 ms. Where they
+/// are not enough it gets twice as many.
+const LEAD: u64 = 8;
 
 impl Scene {
     /// Begins to decode the avatar's clip. Frames come from `pool`.
@@ -26,20 +34,29 @@ impl Scene {
             avatar: Arc::clone(avatar),
             pool,
             last: None,
+            begins: None,
+            lead: LEAD,
         })
     }
 
-    /// Gets the picture of frame `index` of the timeline, if it is decoded. The
-    /// decoder goes there.
-    pub fn prepare(&mut self, index: u64) {
-        if let Some(picture) = self.player.picture(index) {
-            self.last = Some((index, picture));
+    /// Gets the picture that it is to begin with. To be asked for each frame: true
+    /// when it can begin at `index`.
+    pub fn prepare(&mut self, index: u64) -> bool {
+        let due = |begins: Option<u64>| begins.is_some_and(|begins| begins <= index);
+        if self.last.is_none() {
+            if due(self.begins) {
+                // Not decoded in time.
+                self.lead *= 2;
+                self.begins = None;
+            }
+            let begins = *self.begins.get_or_insert_with(|| {
+                self.player.seek(index + self.lead);
+                index + self.lead
+            });
+            let picture = self.player.picture(begins);
+            self.last = picture.map(|picture| (begins, picture));
         }
-    }
-
-    /// Whether there is a picture to begin with.
-    pub fn begun(&self) -> bool {
-        self.last.is_some()
+        self.last.is_some() && due(self.begins)
     }
 
     /// The picture of frame `index`, or the last one and that it is late. `None`
