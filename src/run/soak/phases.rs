@@ -261,7 +261,9 @@ impl Soak<'_> {
             .await
             .map_or_else(|trouble| (Err(trouble), 0), |reclaims| (Ok(()), reclaims));
         // The budget is what it counts from; its descriptors and threads are its own.
-        if let (Some(after), Some(open)) = (self.sampler.level(server.pid).await, &mut self.open) {
+        if let (Some(after), Some(open)) =
+            (self.sampler.level(server.pid, None).await, &mut self.open)
+        {
             let before = Level {
                 rss_mb: budget,
                 private_mb: budget,
@@ -305,7 +307,9 @@ impl Soak<'_> {
             .watch("mouthpiece serve (microphone)", server.pid);
         let viewer = Viewer::watching(server.http, "live", &self.meter).await?;
         self.talks(&server, &microphone).await?;
-        let before = self.sampler.level(server.pid).await;
+        // Until its caches are full.
+        sleep(self.seconds(60, 12)).await;
+        let before = self.sampler.level(server.pid, None).await;
         for _ in 0..times {
             microphone.unplug().await;
             self.sampler.event("microphone unplugged");
@@ -314,7 +318,7 @@ impl Soak<'_> {
             self.sampler.event("microphone back");
             self.talks(&server, &microphone).await?;
         }
-        let after = self.sampler.level(server.pid).await;
+        let after = self.sampler.level(server.pid, before).await;
         if let Some(open) = &mut self.open {
             (open.before, open.after) = (before, after);
         }

@@ -105,6 +105,8 @@ pub struct Frames {
     pub idle_percent: f64,
     /// Percent of it that the host took.
     pub steal_percent: f64,
+    /// Percent of it that processes took which are none of ours.
+    pub others_percent: f64,
     /// How late a thread that only sleeps woke up, at most, in milliseconds.
     pub stall_ms: f64,
 }

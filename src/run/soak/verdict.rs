@@ -9,6 +9,8 @@ use super::record::{Frames, Outcome, Phase, Record, Resources, SERVER};
 /// Blocks that the steady part is cut into before a line is fitted, and the
 /// least that each lasts in seconds: what neighbours share goes into one median.
 const BLOCKS: (f64, f64) = (30.0, 5.0);
+/// Percent of the machine's time that is left when it is full.
+const FULL: f64 = 5.0;
 /// Seconds of an hour.
 const HOUR: f64 = 3_600.0;
 
@@ -201,7 +203,7 @@ fn judge_phase(phase: &Phase, limits: &Limits) -> Vec<Check> {
     match phase.outcome {
         Outcome::Ran => {}
         Outcome::Skipped => {
-            let found = format!("skipped: {}", phase.why);
+            let found = phase.why.clone();
             return vec![check(name.clone(), found, "runs".into(), Judged::Skipped)];
         }
         Outcome::Interrupted => {
@@ -283,8 +285,10 @@ fn second_speech(record: &Record, limits: &Limits) -> Option<Check> {
 
 /// Seconds in which the machine was somebody else's.
 pub fn stolen(frames: &[Frames], limits: &limits::Machine) -> Vec<bool> {
-    let taken =
-        |row: &Frames| row.steal_percent >= limits.steal_percent || row.stall_ms >= limits.stall_ms;
+    let taken = |row: &Frames| {
+        let full = row.idle_percent < FULL && row.others_percent >= limits.others_percent;
+        full || row.steal_percent >= limits.steal_percent || row.stall_ms >= limits.stall_ms
+    };
     let alone: Vec<bool> = frames.iter().map(taken).collect();
     // What happens at the end of one second is seen in the next.
     (0..alone.len())
@@ -475,6 +479,19 @@ mod tests {
         let verdict = judge(&record);
         assert_eq!(found(&verdict, "late frames").judged, Judged::Failed);
         assert_eq!(found(&verdict, "seconds with a gap").judged, Judged::Failed);
+        let judged = |record: &Record| found(&judge(record), "late frames").judged;
+        (
+            record.frames[99].others_percent,
+            record.frames[99].idle_percent,
+        ) = (30.0, 9.0);
+        assert_eq!(
+            judged(&record),
+            Judged::Failed,
+            "others had it, but not all"
+        );
+        record.frames[99].idle_percent = 0.0;
+        assert_eq!(judged(&record), Judged::Passed);
+        record.frames[99].others_percent = 2.0;
         record.frames[99].stall_ms = 40.0;
         let verdict = judge(&record);
         let late = found(&verdict, "late frames");

@@ -59,7 +59,7 @@ impl Plot {
     /// The picture.
     pub fn svg(&self) -> String {
         let heights: f64 = self.panels.iter().map(|p| TITLE + p.height + BETWEEN).sum();
-        let (top, bottom) = (58.0, 58.0 + heights);
+        let (top, bottom) = (72.0, 72.0 + heights);
         let height = bottom + 26.0;
         let mut out = format!(
             "<svg viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" aria-label=\"memory, processor, frame times and gaps over time\">\n"
@@ -80,8 +80,8 @@ impl Plot {
     }
 
     fn draw_bands(&self, out: &mut String, bottom: f64) {
-        // Names stand in two rows, and none on another.
-        let mut free = [0.0_f64; 2];
+        // Names stand in three rows, and none on another.
+        let mut free = [0.0_f64; 3];
         for (n, (name, from, to, class)) in self.bands.iter().enumerate() {
             let (x, end) = (self.x(*from), self.x(*to));
             let odd = if n % 2 == 1 { " odd" } else { "" };
@@ -89,15 +89,15 @@ impl Plot {
             put(
                 out,
                 format_args!(
-                    "<rect class=\"band {class}{odd}\" x=\"{x:.1}\" y=\"34\" width=\"{:.1}\" height=\"{:.1}\"><title>{shown}: {} to {}</title></rect>\n",
+                    "<rect class=\"band {class}{odd}\" x=\"{x:.1}\" y=\"46\" width=\"{:.1}\" height=\"{:.1}\"><title>{shown}: {} to {}</title></rect>\n",
                     (end - x).max(0.5),
-                    bottom - 34.0,
+                    bottom - 46.0,
                     minutes(*from),
                     minutes(*to),
                 ),
             );
             let wide = name.len() as f64 * 6.2 + 8.0;
-            let row = (0..2).find(|row| x >= free[*row]);
+            let row = (0..3).find(|row| x >= free[*row]);
             if let Some(row) = row.filter(|_| x + wide < WIDTH) {
                 free[row] = x + wide;
                 put(
