@@ -139,6 +139,11 @@ impl Soak<'_> {
         for _ in 0..times {
             self.crowd.guest().await?;
         }
+        self.only_the_crowd().await
+    }
+
+    /// Waits until the server has no other viewers than those of the crowd.
+    async fn only_the_crowd(&self) -> Done {
         let (http, there) = (self.server.http, self.crowd.len() as u64);
         let left = async || Ok(status(http, "live").await?["viewers"].as_u64() == Some(there));
         become_true("the viewers have left", left).await
@@ -202,6 +207,7 @@ impl Soak<'_> {
         for _ in 0..times {
             // Nobody watches, nothing is drawn, so it is idle.
             self.crowd.empty().await?;
+            self.only_the_crowd().await?;
             sleep(IDLE).await;
             self.reclaim("hard").await?;
             let unloaded = self.metric("mouthpiece_models_loaded").await? == Some(0.0);

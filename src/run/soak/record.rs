@@ -59,7 +59,7 @@ pub struct Resources {
     pub memory_rss_mb: f64,
     /// Resident memory in percent of the machine's.
     pub memory_percent: f64,
-    /// Memory that no other process shares, in megabytes.
+    /// Memory that it has written and shares with no other process, in megabytes.
     pub private_mb: f64,
     /// Threads.
     pub threads: u64,
