@@ -15,8 +15,9 @@ use super::server::Server;
 use super::viewer::Viewer;
 use super::{Soak, Trouble, sound};
 
-/// The least that the steady part lasts, however long the phases took.
-const LEAST_STEADY: Duration = Duration::from_secs(30);
+/// The least that the steady part lasts, however long the phases took: enough
+/// for a line through its memory.
+const LEAST_STEADY: Duration = Duration::from_secs(50);
 /// Time that another model or avatar stays, before the first comes back.
 const EXCURSION: Duration = Duration::from_secs(2);
 /// A model that nobody wanted for so long may be unloaded, with a little more.
