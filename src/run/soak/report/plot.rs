@@ -27,6 +27,9 @@ pub struct Curve {
     pub highest: bool,
 }
 
+/// A straight line: its class, and both its ends in seconds and values.
+pub struct Straight(pub &'static str, pub (f64, f64), pub (f64, f64));
+
 /// Curves over each other.
 pub struct Panel {
     /// What stands above it.
@@ -39,8 +42,8 @@ pub struct Panel {
     pub from_zero: bool,
     /// The curves.
     pub curves: Vec<Curve>,
-    /// Straight dashed lines: their class, and both their ends.
-    pub lines: Vec<(&'static str, (f64, f64), (f64, f64))>,
+    /// Straight dashed lines over them.
+    pub lines: Vec<Straight>,
 }
 
 /// All panels, and what stands behind them.
@@ -144,7 +147,7 @@ impl Plot {
         let values = drawn
             .iter()
             .flat_map(|(_, columns)| columns.iter().flat_map(|c| [c.low, c.high]));
-        let ends = panel.lines.iter().flat_map(|(_, a, b)| [a.1, b.1]);
+        let ends = panel.lines.iter().flat_map(|Straight(_, a, b)| [a.1, b.1]);
         let (mut low, mut high) = values
             .chain(ends)
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| {
@@ -226,7 +229,7 @@ impl Plot {
                 format_args!("<path class=\"curve {}\" d=\"{path}\"/>\n", curve.class),
             );
         }
-        for (class, from, to) in &panel.lines {
+        for Straight(class, from, to) in &panel.lines {
             put(
                 out,
                 format_args!(
