@@ -205,7 +205,7 @@ impl Progress {
                 self.0
                     .set_position(seconds.min(self.0.length().unwrap_or(seconds)));
                 self.0.set_message(format!("{phase}  {rss_mb:.0} MB"));
-                if self.0.is_hidden() && seconds % LINE == 0 {
+                if self.0.is_hidden() && seconds.is_multiple_of(LINE) {
                     eprintln!("{} min: {phase}, {rss_mb:.1} MB", seconds / 60);
                 }
             }

@@ -31,7 +31,7 @@ def phases(out):
 def test_a_short_soak_leaves_a_report_that_adds_up(tmp_path):
     # How fast a busy machine is isn't judged here, nor what it keeps back in so short a time.
     limits = tmp_path / "limits.toml"
-    limits.write_text("[stream]\nlate_frames = 1000\ngap_ms = 5000\nlost_per_thousand = 100\nfirst_picture_ms = 10000\n"
+    limits.write_text("[slope]\nleast_rise_mb = 8\n[stream]\nlate_frames = 1000\ngap_ms = 5000\nlost_per_thousand = 100\nfirst_picture_ms = 10000\n"
                       + "".join(f"[phase.{name}]\ngap_ms = 5000\n" for name in ("reclaim-light", "reclaim-hard"))
                       + "".join(f"[phase.{name}]\nresident_mb = 8\n" for name in ("speech-short", "speech-long")))
     out = tmp_path / "soaked"
@@ -57,18 +57,19 @@ def test_a_short_soak_leaves_a_report_that_adds_up(tmp_path):
     assert all(0 < float(row["private_mb"]) <= float(row["memory_rss_mb"]) for row in server)
 
     frames = table(out / "frames.csv")
-    for column in ("viewer_frames", "packets", "lost_packets", "frames"):
-        counts = [int(row[column]) for row in frames if row[column]]
+    for column in ("viewer_frames", "packets", "lost_packets"):
+        counts = [int(row[column]) for row in frames]
         assert counts == sorted(counts), column
     # Two viewers see what is drawn, most of the time; guests come on top.
-    assert int(frames[-1]["viewer_frames"]) > int(frames[-2]["drawn_frames"])
+    drawn = max(int(row["drawn_frames"]) for row in frames if row["drawn_frames"])
+    assert int(frames[-1]["viewer_frames"]) > drawn
     by_phase = {phase["phase"]: phase for phase in done}
     assert by_phase["joins"]["joins"] >= 10
     assert by_phase["speech-long"]["sound_seconds"] > 16
 
     assert run.returncode == 0, run.stdout + run.stderr
     assert "Passed" in run.stdout and "**Passed" in (out / "report.md").read_text()
-    assert "undecided" in (out / "report.md").read_text(), "a minute tells no slope of a megabyte an hour"
+    assert "MB/h (95 %:" in (out / "report.md").read_text(), "a slope with its interval, however wide"
 
     page = (out / "report.html").read_text()
     again = subprocess.run([str(PROGRAM), "soak", "report", str(out)], capture_output=True, text=True, timeout=20)

@@ -78,7 +78,7 @@ impl Crowd {
 
     async fn goes(&mut self, viewer: Viewer) -> Result<(), Error> {
         self.left += 1;
-        if self.left % 2 == 0 {
+        if self.left.is_multiple_of(2) {
             viewer.leave().await
         } else {
             viewer.vanish().await;

@@ -59,6 +59,8 @@ pub struct Machine {
     pub steal_percent: f64,
     /// Milliseconds that a thread which only sleeps woke up late.
     pub stall_ms: f64,
+    /// Percent of the machine's time that other processes took, when it was full.
+    pub others_percent: f64,
 }
 
 /// A section `[phase.NAME]`: what isn't there isn't judged.

@@ -48,6 +48,7 @@ pub fn record(minutes: f64, leak: f64) -> Record {
             lost_packets: 0,
             idle_percent: 60.0,
             steal_percent: 0.1,
+            others_percent: 2.0,
             stall_ms: 1.0,
         });
     }

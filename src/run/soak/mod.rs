@@ -251,7 +251,7 @@ impl Soak<'_> {
             Err(Trouble::Skipped(why)) => (Outcome::Skipped, why),
             Err(Trouble::Failed(why)) => (Outcome::Failed, why),
         };
-        let level = self.sampler.level(self.server.pid).await;
+        let level = self.sampler.level(self.server.pid, self.level).await;
         self.close(outcome, why, level);
     }
 

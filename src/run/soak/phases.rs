@@ -15,8 +15,9 @@ use super::server::Server;
 use super::viewer::Viewer;
 use super::{Soak, Trouble, sound};
 
-/// The least that the steady part lasts, however long the phases took.
-const LEAST_STEADY: Duration = Duration::from_secs(30);
+/// The least that the steady part lasts, however long the phases took: enough
+/// for a line through its memory.
+const LEAST_STEADY: Duration = Duration::from_secs(50);
 /// Time that another model or avatar stays, before the first comes back.
 const EXCURSION: Duration = Duration::from_secs(2);
 /// A model that nobody wanted for so long may be unloaded, with a little more.
@@ -139,6 +140,11 @@ impl Soak<'_> {
         for _ in 0..times {
             self.crowd.guest().await?;
         }
+        self.only_the_crowd().await
+    }
+
+    /// Waits until the server has no other viewers than those of the crowd.
+    async fn only_the_crowd(&self) -> Done {
         let (http, there) = (self.server.http, self.crowd.len() as u64);
         let left = async || Ok(status(http, "live").await?["viewers"].as_u64() == Some(there));
         become_true("the viewers have left", left).await
@@ -202,6 +208,7 @@ impl Soak<'_> {
         for _ in 0..times {
             // Nobody watches, nothing is drawn, so it is idle.
             self.crowd.empty().await?;
+            self.only_the_crowd().await?;
             sleep(IDLE).await;
             self.reclaim("hard").await?;
             let unloaded = self.metric("mouthpiece_models_loaded").await? == Some(0.0);
@@ -261,7 +268,9 @@ impl Soak<'_> {
             .await
             .map_or_else(|trouble| (Err(trouble), 0), |reclaims| (Ok(()), reclaims));
         // The budget is what it counts from; its descriptors and threads are its own.
-        if let (Some(after), Some(open)) = (self.sampler.level(server.pid).await, &mut self.open) {
+        if let (Some(after), Some(open)) =
+            (self.sampler.level(server.pid, None).await, &mut self.open)
+        {
             let before = Level {
                 rss_mb: budget,
                 private_mb: budget,
@@ -305,7 +314,9 @@ impl Soak<'_> {
             .watch("mouthpiece serve (microphone)", server.pid);
         let viewer = Viewer::watching(server.http, "live", &self.meter).await?;
         self.talks(&server, &microphone).await?;
-        let before = self.sampler.level(server.pid).await;
+        // Until its caches are full.
+        sleep(self.seconds(60, 12)).await;
+        let before = self.sampler.level(server.pid, None).await;
         for _ in 0..times {
             microphone.unplug().await;
             self.sampler.event("microphone unplugged");
@@ -314,7 +325,7 @@ impl Soak<'_> {
             self.sampler.event("microphone back");
             self.talks(&server, &microphone).await?;
         }
-        let after = self.sampler.level(server.pid).await;
+        let after = self.sampler.level(server.pid, before).await;
         if let Some(open) = &mut self.open {
             (open.before, open.after) = (before, after);
         }

@@ -70,12 +70,13 @@ fn entries(folder: &str) -> Option<u64> {
     Some(std::fs::read_dir(folder).ok()?.count() as u64)
 }
 
-/// Kilobytes that are the process's alone, of the text of `smaps_rollup` (proc(5)).
+/// Kilobytes that the process has written and shares with nobody, of the text of
+/// `smaps_rollup` (proc(5)). Clean pages don't count: they are of files, and turn
+/// from private to shared as another process maps the same library.
 fn private_kb(rollup: &str) -> f64 {
-    let private = rollup
-        .lines()
-        .filter(|line| line.starts_with("Private_Clean:") || line.starts_with("Private_Dirty:"));
-    private.filter_map(number).sum()
+    let mut lines = rollup.lines();
+    let dirty = lines.find(|line| line.starts_with("Private_Dirty:"));
+    dirty.and_then(number).unwrap_or(0.0)
 }
 
 /// The first number of a line like `MemTotal:  16000 kB`.
@@ -154,10 +155,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn private_memory_is_the_sum_of_its_two_lines() {
-        let rollup =
-            "Rss:  900 kB\nShared_Clean: 5 kB\nPrivate_Clean:  24 kB\nPrivate_Dirty:  1000 kB\n";
-        assert_eq!(private_kb(rollup), 1024.0);
+    fn private_memory_is_what_was_written() {
+        let rollup = "Rss:  9000 kB\nPrivate_Clean:  24 kB\nPrivate_Dirty:  1000 kB\n";
+        assert_eq!(private_kb(rollup), 1000.0);
     }
 
     #[test]

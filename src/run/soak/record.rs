@@ -59,7 +59,7 @@ pub struct Resources {
     pub memory_rss_mb: f64,
     /// Resident memory in percent of the machine's.
     pub memory_percent: f64,
-    /// Memory that no other process shares, in megabytes.
+    /// Memory that it has written and shares with no other process, in megabytes.
     pub private_mb: f64,
     /// Threads.
     pub threads: u64,
@@ -105,6 +105,8 @@ pub struct Frames {
     pub idle_percent: f64,
     /// Percent of it that the host took.
     pub steal_percent: f64,
+    /// Percent of it that processes took which are none of ours.
+    pub others_percent: f64,
     /// How late a thread that only sleeps woke up, at most, in milliseconds.
     pub stall_ms: f64,
 }

@@ -143,9 +143,10 @@ impl Sampler {
         watched.2.cpu_seconds()
     }
 
-    /// Waits until the process `pid` takes the same for some seconds, and says
-    /// what that is. Nothing, when it isn't there.
-    pub async fn level(&self, pid: u32) -> Option<Level> {
+    /// Waits until the process `pid` takes the same for some seconds, and has no
+    /// more threads than `before`: helpers of the runtime's end ten seconds after
+    /// their work. Says what it takes then; nothing, when it isn't there.
+    pub async fn level(&self, pid: u32, before: Option<Level>) -> Option<Level> {
         self.shared.lock().looks(pid)?.clear();
         for look in 0.. {
             sleep(EVERY).await;
@@ -154,7 +155,12 @@ impl Sampler {
             let rss = || looks.iter().map(|look| look.rss_mb);
             let spread =
                 rss().fold(f64::NEG_INFINITY, f64::max) - rss().fold(f64::INFINITY, f64::min);
-            if looks.len() == LOOKS && (spread < QUIET_MB || look >= PATIENCE) {
+            let threads = before.map_or(f64::INFINITY, |before| before.threads);
+            let helpers = looks
+                .back()
+                .is_some_and(|look| look.threads as f64 > threads);
+            let quiet = spread < QUIET_MB && !helpers;
+            if looks.len() == LOOKS && (quiet || look >= PATIENCE) {
                 let of = |value: fn(&Taken) -> f64| {
                     let mut values: Vec<f64> = looks.iter().map(value).collect();
                     median(&mut values)
@@ -194,7 +200,7 @@ impl Shared {
         let stall_ms = Meter::take_ms(&self.stall_us);
         let mut state = self.lock();
         let state = &mut *state;
-        let mut written = Ok(());
+        let (mut written, mut ours) = (Ok(()), 0.0);
         state.watched.retain_mut(|(name, pid, watched, looks)| {
             let Some(taken) = watched.look() else {
                 return false;
@@ -203,6 +209,7 @@ impl Shared {
                 looks.pop_front();
             }
             looks.push_back(taken);
+            ours += taken.cpu_percent;
             let row = Resources {
                 timestamp,
                 elapsed_seconds,
@@ -219,6 +226,7 @@ impl Shared {
             written = std::mem::replace(&mut written, Ok(())).and(row);
             true
         });
+        let cores = std::thread::available_parallelism().map_or(1.0, |n| usize::from(n) as f64);
         let ticks = Ticks::now();
         let (idle, steal) = ticks.since(&std::mem::replace(&mut state.ticks, ticks));
         let live = live(status);
@@ -241,6 +249,7 @@ impl Shared {
             lost_packets: meter.lost.load(Relaxed),
             idle_percent: rounded(idle),
             steal_percent: rounded(steal),
+            others_percent: rounded((100.0 - idle - steal - ours / cores).max(0.0)),
             stall_ms,
         };
         let row = state.files.frames(&state.last);

@@ -9,6 +9,8 @@ use super::record::{Frames, Outcome, Phase, Record, Resources, SERVER};
 /// Blocks that the steady part is cut into before a line is fitted, and the
 /// least that each lasts in seconds: what neighbours share goes into one median.
 const BLOCKS: (f64, f64) = (30.0, 5.0);
+/// Percent of the machine's time that is left when it is full.
+const FULL: f64 = 5.0;
 /// Seconds of an hour.
 const HOUR: f64 = 3_600.0;
 
@@ -201,7 +203,7 @@ fn judge_phase(phase: &Phase, limits: &Limits) -> Vec<Check> {
     match phase.outcome {
         Outcome::Ran => {}
         Outcome::Skipped => {
-            let found = format!("skipped: {}", phase.why);
+            let found = phase.why.clone();
             return vec![check(name.clone(), found, "runs".into(), Judged::Skipped)];
         }
         Outcome::Interrupted => {
@@ -283,8 +285,10 @@ fn second_speech(record: &Record, limits: &Limits) -> Option<Check> {
 
 /// Seconds in which the machine was somebody else's.
 pub fn stolen(frames: &[Frames], limits: &limits::Machine) -> Vec<bool> {
-    let taken =
-        |row: &Frames| row.steal_percent >= limits.steal_percent || row.stall_ms >= limits.stall_ms;
+    let taken = |row: &Frames| {
+        let full = row.idle_percent < FULL && row.others_percent >= limits.others_percent;
+        full || row.steal_percent >= limits.steal_percent || row.stall_ms >= limits.stall_ms
+    };
     let alone: Vec<bool> = frames.iter().map(taken).collect();
     // What happens at the end of one second is seen in the next.
     (0..alone.len())
@@ -370,143 +374,4 @@ fn stream(record: &Record, limits: &Limits) -> Vec<Check> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::made;
-    use super::*;
-
-    fn found<'v>(verdict: &'v Verdict, what: &str) -> &'v Check {
-        let check = verdict
-            .checks
-            .iter()
-            .find(|check| check.what.starts_with(what));
-        check.unwrap_or_else(|| panic!("no {what} in {verdict:#?}"))
-    }
-
-    #[test]
-    fn an_hour_without_a_leak_passes() {
-        let verdict = judge(&made::record(60.0, 0.0));
-        assert!(verdict.passed(), "{verdict:#?}");
-        assert_eq!(
-            found(&verdict, "resident memory, slope").judged,
-            Judged::Passed
-        );
-        assert!(
-            verdict.sentence().starts_with("Passed: "),
-            "{}",
-            verdict.sentence()
-        );
-    }
-
-    #[test]
-    fn a_leak_of_three_megabytes_an_hour_is_found_and_measured() {
-        let verdict = judge(&made::record(60.0, 3.0));
-        assert!(!verdict.passed());
-        for what in ["resident memory, slope", "private memory, slope"] {
-            assert_eq!(found(&verdict, what).judged, Judged::Failed, "{what}");
-        }
-        let line = verdict.resident.expect("an hour is enough");
-        assert!((line.fit.slope * HOUR - 3.0).abs() < 0.3, "{line:?}");
-    }
-
-    #[test]
-    fn three_minutes_tell_a_great_leak_and_leave_a_small_one_open() {
-        let judged = |leak| {
-            let verdict = judge(&made::record(3.0, leak));
-            (
-                found(&verdict, "resident memory, slope").judged,
-                verdict.passed(),
-            )
-        };
-        assert_eq!(judged(0.0), (Judged::Undecided, true));
-        assert_eq!(judged(10.0), (Judged::Undecided, true));
-        assert_eq!(judged(200.0), (Judged::Failed, false));
-    }
-
-    #[test]
-    fn a_phase_that_leaves_more_than_it_may_fails_by_its_name() {
-        let mut record = made::record(60.0, 0.0);
-        let joins = record
-            .phases
-            .iter_mut()
-            .find(|phase| phase.phase == "joins");
-        let delta = joins.expect("made").delta.as_mut().expect("made");
-        (delta.private_mb, delta.descriptors) = (5.5, -3.0);
-        let verdict = judge(&record);
-        assert_eq!(found(&verdict, "joins, private").judged, Judged::Failed);
-        assert_eq!(found(&verdict, "joins, descriptors").judged, Judged::Failed);
-        assert_eq!(found(&verdict, "joins, threads").judged, Judged::Passed);
-        assert_eq!(verdict.count(Judged::Failed), 2);
-    }
-
-    #[test]
-    fn what_was_skipped_is_never_passed_and_what_failed_fails() {
-        let mut record = made::record(60.0, 0.0);
-        record.phases[1].outcome = Outcome::Skipped;
-        record.phases[1].why = "no PulseAudio".into();
-        let verdict = judge(&record);
-        let check = found(&verdict, &record.phases[1].phase);
-        assert_eq!(check.judged, Judged::Skipped);
-        assert!(check.found.contains("no PulseAudio") && verdict.passed());
-        record.phases[2].outcome = Outcome::Failed;
-        assert!(!judge(&record).passed());
-    }
-
-    #[test]
-    fn a_phase_whose_memory_is_unknown_does_not_pass() {
-        let mut record = made::record(60.0, 0.0);
-        let joins = record
-            .phases
-            .iter_mut()
-            .find(|phase| phase.phase == "joins");
-        joins.expect("made").delta = None;
-        assert_eq!(
-            found(&judge(&record), "joins, private").judged,
-            Judged::Failed
-        );
-    }
-
-    #[test]
-    fn gaps_are_ours_unless_the_machine_was_elsewhere() {
-        let mut record = made::record(60.0, 0.0);
-        for row in &mut record.frames[100..] {
-            row.late_frames = row.late_frames.map(|late| late + 2);
-        }
-        record.frames[100].worst_gap_ms = 150.0;
-        let verdict = judge(&record);
-        assert_eq!(found(&verdict, "late frames").judged, Judged::Failed);
-        assert_eq!(found(&verdict, "seconds with a gap").judged, Judged::Failed);
-        record.frames[99].stall_ms = 40.0;
-        let verdict = judge(&record);
-        let late = found(&verdict, "late frames");
-        assert_eq!(late.judged, Judged::Passed);
-        assert!(
-            late.found.contains("2 more while the machine"),
-            "{}",
-            late.found
-        );
-        assert_eq!(found(&verdict, "seconds with a gap").judged, Judged::Passed);
-    }
-
-    #[test]
-    fn a_hard_reclaim_has_a_limit_of_its_own() {
-        let mut record = made::record(60.0, 0.0);
-        record.frames[50].worst_gap_ms = 100.0;
-        assert!(judge(&record).passed());
-        record.frames[50].phase = "reclaim-hard".into();
-        assert!(!judge(&record).passed());
-    }
-
-    #[test]
-    fn a_second_speech_that_begins_higher_is_seen() {
-        let mut record = made::record(60.0, 0.0);
-        let long = record
-            .phases
-            .iter_mut()
-            .find(|phase| phase.phase == "speech-long");
-        long.expect("made").before.as_mut().expect("made").rss_mb += 1.5;
-        assert_eq!(
-            found(&judge(&record), "the second speech").judged,
-            Judged::Failed
-        );
-    }
-}
+mod tests;

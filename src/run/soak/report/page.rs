@@ -2,7 +2,7 @@
 
 use super::super::record::{Outcome, Record, Resources, SERVER, SOAK};
 use super::super::verdict::{Judged, Line, Verdict, stolen};
-use super::plot::{Curve, Panel, Plot, escape};
+use super::plot::{Curve, Panel, Plot, Straight, escape};
 use super::{date, minutes};
 
 /// How it looks, in the light and in the dark.
@@ -111,17 +111,15 @@ fn plot(record: &Record, verdict: &Verdict, end: f64) -> Plot {
     };
     let limits = &record.run.limits;
     let taken = stolen(&record.frames, &limits.machine);
-    let busy = record.frames.iter().zip(taken).map(|(row, taken)| {
-        (
-            row.elapsed_seconds,
-            if taken {
-                row.stall_ms.max(row.steal_percent)
-            } else {
-                0.0
-            },
-        )
-    });
-    let level = |ms: f64| ("limit", (0.0, ms), (end, ms));
+    let level = |ms: f64| Straight("limit", (0.0, ms), (end, ms));
+    let mut gaps = vec![level(limits.stream.gap_ms)];
+    // Seconds in a row are one line.
+    let seconds: Vec<_> = record.frames.iter().zip(taken).collect();
+    for elsewhere in seconds.chunk_by(|a, b| a.1 == b.1).filter(|run| run[0].1) {
+        let from = elsewhere[0].0.elapsed_seconds - 1.0;
+        let to = elsewhere[elsewhere.len() - 1].0.elapsed_seconds;
+        gaps.push(Straight("elsewhere", (from.max(0.0), 0.0), (to, 0.0)));
+    }
     let mut panels = vec![
         Panel {
             title: "Memory".into(),
@@ -160,14 +158,11 @@ fn plot(record: &Record, verdict: &Verdict, end: f64) -> Plot {
         },
         Panel {
             title: "Longest time between two pictures at a viewer, each second".into(),
-            unit: "ms",
+            unit: "ms; grey below: the machine was busy elsewhere",
             height: 110.0,
             from_zero: true,
-            curves: vec![
-                highest("the machine was elsewhere", "c", busy.collect()),
-                highest("gap", "d", frames(|row| Some(row.worst_gap_ms))),
-            ],
-            lines: vec![level(limits.stream.gap_ms)],
+            curves: vec![highest("gap", "d", frames(|row| Some(row.worst_gap_ms)))],
+            lines: gaps,
         },
         Panel {
             title: "Viewers".into(),
@@ -226,7 +221,7 @@ fn zoomed(record: &Record, verdict: &Verdict) -> Option<Panel> {
     };
     let fitted = |class, line: Line| {
         let (from, to) = line.ends;
-        (class, (from, 0.0), (to, at(line, to) - at(line, from)))
+        Straight(class, (from, 0.0), (to, at(line, to) - at(line, from)))
     };
     let curve = |name, class, points| Curve {
         name,

@@ -27,6 +27,9 @@ pub struct Curve {
     pub highest: bool,
 }
 
+/// A straight line: its class, and both its ends in seconds and values.
+pub struct Straight(pub &'static str, pub (f64, f64), pub (f64, f64));
+
 /// Curves over each other.
 pub struct Panel {
     /// What stands above it.
@@ -39,8 +42,8 @@ pub struct Panel {
     pub from_zero: bool,
     /// The curves.
     pub curves: Vec<Curve>,
-    /// Straight dashed lines: their class, and both their ends.
-    pub lines: Vec<(&'static str, (f64, f64), (f64, f64))>,
+    /// Straight dashed lines over them.
+    pub lines: Vec<Straight>,
 }
 
 /// All panels, and what stands behind them.
@@ -59,7 +62,7 @@ impl Plot {
     /// The picture.
     pub fn svg(&self) -> String {
         let heights: f64 = self.panels.iter().map(|p| TITLE + p.height + BETWEEN).sum();
-        let (top, bottom) = (58.0, 58.0 + heights);
+        let (top, bottom) = (72.0, 72.0 + heights);
         let height = bottom + 26.0;
         let mut out = format!(
             "<svg viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" aria-label=\"memory, processor, frame times and gaps over time\">\n"
@@ -80,8 +83,8 @@ impl Plot {
     }
 
     fn draw_bands(&self, out: &mut String, bottom: f64) {
-        // Names stand in two rows, and none on another.
-        let mut free = [0.0_f64; 2];
+        // Names stand in three rows, and none on another.
+        let mut free = [0.0_f64; 3];
         for (n, (name, from, to, class)) in self.bands.iter().enumerate() {
             let (x, end) = (self.x(*from), self.x(*to));
             let odd = if n % 2 == 1 { " odd" } else { "" };
@@ -89,15 +92,15 @@ impl Plot {
             put(
                 out,
                 format_args!(
-                    "<rect class=\"band {class}{odd}\" x=\"{x:.1}\" y=\"34\" width=\"{:.1}\" height=\"{:.1}\"><title>{shown}: {} to {}</title></rect>\n",
+                    "<rect class=\"band {class}{odd}\" x=\"{x:.1}\" y=\"46\" width=\"{:.1}\" height=\"{:.1}\"><title>{shown}: {} to {}</title></rect>\n",
                     (end - x).max(0.5),
-                    bottom - 34.0,
+                    bottom - 46.0,
                     minutes(*from),
                     minutes(*to),
                 ),
             );
             let wide = name.len() as f64 * 6.2 + 8.0;
-            let row = (0..2).find(|row| x >= free[*row]);
+            let row = (0..3).find(|row| x >= free[*row]);
             if let Some(row) = row.filter(|_| x + wide < WIDTH) {
                 free[row] = x + wide;
                 put(
@@ -144,7 +147,7 @@ impl Plot {
         let values = drawn
             .iter()
             .flat_map(|(_, columns)| columns.iter().flat_map(|c| [c.low, c.high]));
-        let ends = panel.lines.iter().flat_map(|(_, a, b)| [a.1, b.1]);
+        let ends = panel.lines.iter().flat_map(|Straight(_, a, b)| [a.1, b.1]);
         let (mut low, mut high) = values
             .chain(ends)
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| {
@@ -226,7 +229,7 @@ impl Plot {
                 format_args!("<path class=\"curve {}\" d=\"{path}\"/>\n", curve.class),
             );
         }
-        for (class, from, to) in &panel.lines {
+        for Straight(class, from, to) in &panel.lines {
             put(
                 out,
                 format_args!(
