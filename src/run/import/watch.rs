@@ -7,8 +7,9 @@ use opencv::core::Mat;
 
 use super::Error;
 use super::cascade::Haar;
-use super::source::{Ahead, Source};
+use super::source::Source;
 use super::track::Tracker;
+use super::video::Ahead;
 use crate::avatar::Face;
 use crate::pool::Size;
 
