@@ -32,7 +32,7 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     let viewers = runtime.block_on(Viewers::bind(&config.media))?;
-    let avatar = super::open_avatar(config, &assets)?;
+    let avatar = Arc::new(super::open_avatar(config, &assets)?);
     let library = super::open_model(config, &assets)?;
     let welcome = assets.join("speech").join("welcome.flac");
     let parts = Parts {
