@@ -33,24 +33,20 @@ enum Command {
         #[arg(long)]
         preview: bool,
     },
-    /// Speak a sound file into a video file, as fast as the machine can.
-    #[command(after_help = "Example:
-  mouthpiece render --audio speech.wav --out speech.mp4 --report speech.json")]
+    /// Speak a sound file into a video file, or a list of them, as fast as the
+    /// machine can.
+    #[command(after_help = "Examples:
+  mouthpiece render --audio speech.wav --out speech.mp4 --report speech.json
+  mouthpiece render --audio lecture.flac --out lecture.mp4 --resume
+  mouthpiece render --jobs list.jsonl --out videos --parallel 2
+
+A list has a job a line; only `audio` must be there:
+  {\"audio\": \"a.wav\", \"out\": \"a.mp4\", \"avatar\": \"leo\", \"model\": \"mouthpiece-256\", \"clip\": \"idle\"}")]
     Render {
         #[command(flatten)]
         settings: Settings,
-        /// The sound file: WAV, FLAC, MP3, OGG or M4A.
-        #[arg(long, value_name = "FILE")]
-        audio: PathBuf,
-        /// Who speaks it (otherwise as configured).
-        #[arg(long, value_name = "ID")]
-        avatar: Option<String>,
-        /// The video file to be written: MP4 with H.264 and Opus.
-        #[arg(long, value_name = "FILE.mp4")]
-        out: PathBuf,
-        /// Write what it took, as JSON.
-        #[arg(long, value_name = "FILE.json")]
-        report: Option<PathBuf>,
+        #[command(flatten)]
+        given: commands::render::Given,
     },
     /// Measure how much later a video's sound is than its lips.
     #[command(disable_help_flag = true)]
@@ -169,18 +165,10 @@ fn run(command: Command) -> anyhow::Result<()> {
     }
     match command {
         Command::Serve { settings, preview } => commands::serve::run(&settings.load()?, preview),
-        Command::Render {
-            settings,
-            audio,
-            avatar,
-            out,
-            report,
-        } => {
-            let mut config = settings.load()?;
-            if let Some(avatar) = avatar {
-                config.show.avatar = avatar;
-            }
-            commands::render::run(&config, &audio, &out, report.as_deref())
+        Command::Render { settings, given } => {
+            // A list that is gone takes its renders with it.
+            mouthpiece::native::end_with_the_reader();
+            commands::render::run(&settings, &given)
         }
         Command::Sync { settings, given } => commands::sync::run(&settings, &given),
         Command::Avatar { settings, action } => commands::avatar::run(&settings, &action),

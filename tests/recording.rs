@@ -1,6 +1,7 @@
 //! Recordings: what the encoders made, written to MP4 and read by ffmpeg.
 
 use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use mouthpiece::media::{AudioChunk, Codec, FRAME_PERIOD, Packet, SOUND_SAMPLES};
 use mouthpiece::pool::Size;
 use mouthpiece::stage::audio::file::SoundFile;
 use mouthpiece::stage::encode::{Config, H264, Opus};
-use mouthpiece::stage::write::{Error, Mp4Writer};
+use mouthpiece::stage::write::{Error, Left, Mp4Writer};
 use tempfile::TempDir;
 
 const SIZE: Size = Size {
@@ -190,6 +191,78 @@ fn a_recording_is_heard_from_its_first_sample() {
     let click = heard.iter().position(|sample| sample.abs() > 0.3);
     let click = click.expect("the click is loud");
     assert!(click.abs_diff(CLICK) < 96, "{click}, not {CLICK}");
+}
+
+/// The packets' times in seconds of a track, `v` or `a`.
+fn times(path: &Path, track: &str) -> Option<Vec<f64>> {
+    let entries = format!("-of csv=p=0 -select_streams {track} -show_entries packet=pts_time");
+    let text = ask("ffprobe", path, &entries, "")?;
+    let text = String::from_utf8(text).expect("ffprobe writes text");
+    let times = text.lines().map(|line| line.trim_end_matches(','));
+    Some(times.filter_map(|time| time.parse().ok()).collect())
+}
+
+#[test]
+fn a_recording_that_was_cut_off_goes_on() {
+    let Recording {
+        _folder,
+        path,
+        mut writer,
+    } = recording();
+    writer = writer.noted("what it is".into());
+    for packet in stream(0, 180) {
+        writer.write(&packet).expect("there is room");
+    }
+    drop(writer);
+    let mut file = OpenOptions::new()
+        .append(true)
+        .open(&path)
+        .expect("it is there");
+    // The system went down in the middle of a fragment.
+    file.write_all(b"\0\x01\0\0moof and no more")
+        .expect("there is room");
+    let left = Left::find(&path)
+        .expect("it is ours")
+        .expect("it was begun");
+    assert_eq!((left.note(), left.finished()), (Some("what it is"), false));
+    assert_eq!(left.size(), SIZE);
+    // Six seconds of sound, and the pictures that had come by then.
+    let end = left.end();
+    assert_eq!(end, FRAME_PERIOD * 145);
+    let mut writer = Mp4Writer::resume(&path, left).expect("it may be written to");
+    // What comes again of what is there is left out.
+    for packet in stream(145, 55) {
+        writer.write(&packet).expect("there is room");
+    }
+    writer.finish().expect("there is room");
+    let left = Left::find(&path).expect("it is ours").expect("it is there");
+    assert!(left.finished());
+    assert_eq!(left.end(), FRAME_PERIOD * 200);
+    let (Some(pictures), Some(sound)) = (times(&path, "v"), times(&path, "a")) else {
+        return;
+    };
+    assert_eq!((pictures.len(), sound.len()), (200, 400));
+    let even = |times: &[f64], step: f64| {
+        times
+            .windows(2)
+            .all(|pair| (pair[1] - pair[0] - step).abs() < 1e-4)
+    };
+    assert!(even(&pictures, 0.04) && even(&sound, 0.02));
+}
+
+#[test]
+fn what_is_no_recording_of_ours_does_not_go_on() {
+    let folder = tempfile::tempdir().expect("a place for temporary files");
+    let path = folder.path().join("show.mp4");
+    assert!(Left::find(&path).expect("nothing is there").is_none());
+    fs::write(&path, b"").expect("there is room");
+    assert!(Left::find(&path).expect("nothing is in it").is_none());
+    for bytes in [&b"RIFF and so on"[..], b"\0\0\0\x10ftypisom\0\0\0\0"] {
+        fs::write(&path, bytes).expect("there is room");
+        assert!(matches!(Left::find(&path), Err(Error::Foreign { .. })));
+    }
+    let ava = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/avatars/ava/idle.mp4");
+    assert!(matches!(Left::find(&ava), Err(Error::Foreign { .. })));
 }
 
 #[test]

@@ -194,6 +194,14 @@ impl Avatar {
         &self.clips[IDLE]
     }
 
+    /// This avatar with its clip `name` playing while nothing else is asked for.
+    /// `None` if it has none of that name.
+    pub fn playing(mut self, name: &str) -> Option<Self> {
+        let clip = Arc::clone(self.clips.get(name)?);
+        self.clips.insert(IDLE.into(), clip);
+        Some(self)
+    }
+
     /// The names of all clips.
     pub fn clips(&self) -> impl Iterator<Item = (&str, &Arc<Clip>)> {
         self.clips.iter().map(|(name, clip)| (name.as_str(), clip))

@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Subcommand;
-use mouthpiece::avatar::Avatar;
+use mouthpiece::avatar::{Avatar, IDLE};
 use mouthpiece::config::Config;
 use mouthpiece::media::FPS;
 use mouthpiece::run::import::judge;
@@ -90,13 +91,14 @@ fn check(assets: &Path, id: &str) -> anyhow::Result<()> {
 fn preview(config: &Config, assets: &Path, id: &str, out: Option<&Path>) -> anyhow::Result<()> {
     let mut config = config.clone();
     id.clone_into(&mut config.show.avatar);
-    let avatar = super::open_avatar(&config, assets)?;
+    let avatar = Arc::new(super::open_avatar(&config, assets)?);
     let library = super::open_model(&config, assets)?;
     let speech = assets.join("speech/welcome.flac");
     let usual = PathBuf::from(format!("{id}-preview.mp4"));
     let out = out.unwrap_or(&usual);
     let job = offline::Job {
         avatar: &avatar,
+        clip: IDLE,
         library: &library,
         sound: &speech,
         most: Some(PREVIEW),
@@ -107,7 +109,7 @@ fn preview(config: &Config, assets: &Path, id: &str, out: Option<&Path>) -> anyh
     };
     let bar = render::Progress::new(PREVIEW);
     let done =
-        offline::render(&job, |pts| bar.show(pts)).with_context(|| format!("avatar {id}"))?;
+        offline::render(&job, None, |pts| bar.show(pts)).with_context(|| format!("avatar {id}"))?;
     bar.finish();
     println!(
         "{}: {id} speaks for {:.1} s, rendered in {:.1} s",

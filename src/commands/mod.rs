@@ -2,6 +2,7 @@
 
 pub mod avatar;
 pub mod doctor;
+pub mod jobs;
 pub mod model;
 pub mod render;
 pub mod serve;
@@ -32,10 +33,9 @@ fn bundle(assets: &Path, kind: &str, id: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// The configured avatar.
-fn open_avatar(config: &Config, assets: &Path) -> anyhow::Result<Arc<Avatar>> {
+fn open_avatar(config: &Config, assets: &Path) -> anyhow::Result<Avatar> {
     let id = &config.show.avatar;
-    let avatar = Avatar::open(&bundle(assets, "avatar", id)?);
-    Ok(Arc::new(avatar.with_context(|| format!("avatar {id}"))?))
+    Avatar::open(&bundle(assets, "avatar", id)?).with_context(|| format!("avatar {id}"))
 }
 
 /// The configured model, loaded.

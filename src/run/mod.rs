@@ -28,6 +28,8 @@ pub mod admission;
 pub mod sessions;
 // a file to a file
 pub mod offline;
+// many of them, each in its process
+pub mod jobs;
 // a video or a photo to an avatar
 pub mod import;
 // how late a video's sound is

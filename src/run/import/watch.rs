@@ -13,8 +13,8 @@ use super::video::Ahead;
 use crate::avatar::Face;
 use crate::pool::Size;
 
-/// Rows that pictures are looked at in, at most.
-const HEIGHT: i32 = 720;
+/// Rows that pictures are looked at in, at most: a mouth that opens shows in few.
+const HEIGHT: i32 = 360;
 
 /// A video that is looked at.
 pub(in crate::run) struct Watched {

@@ -17,6 +17,8 @@ pub(super) const REACH: i64 = 150;
 const SEARCHED: usize = 100;
 /// Slots around the best offset that belong to it: a syllable lasts so long.
 const PEAK: usize = 25;
+/// Slots to each side of the best offset that say where between the slots it is.
+const TOP: usize = 4;
 /// Offsets.
 const LAGS: usize = 2 * REACH as usize + 1;
 /// Parts that the video is dealt out to, by turns.
@@ -26,6 +28,9 @@ const TURN: usize = 2 * FPS as usize;
 /// What of the mean variance is added to each: parts that hardly differ from
 /// another one then weigh little.
 const RIDGE: f64 = 1e-3;
+/// Share of the loudness that chance may explain: what fits no better than that
+/// isn't trusted, however much worse all else fits.
+const CHANCE: f64 = 0.1;
 /// Time over which means are taken that looks and loudness are compared with.
 /// What changes more slowly is light, or the sentence and not the sound.
 const SETTLES_S: f64 = 0.4;
@@ -202,11 +207,7 @@ impl Correlation {
         Best {
             lag_ms: (between(&fits, at) - REACH as f64) * slot_ms,
             error_ms: (scatter * (count - 1.0) / count).sqrt() * slot_ms,
-            confidence: if fits[at] > 0.0 {
-                (1.0 - second / fits[at]).max(0.0)
-            } else {
-                0.0
-            },
+            confidence: ((fits[at] - second) / (fits[at] + CHANCE)).max(0.0),
             correlation: fits[at].sqrt(),
         }
     }
@@ -219,18 +220,27 @@ fn highest(fits: &[f64], middle: usize, reach: usize) -> usize {
         .unwrap_or(middle)
 }
 
-/// The top of the parabola through the fits around `at`.
+/// The top of the parabola that lies best through the fits around `at`: a few of
+/// them, since each errs a little.
 fn between(fits: &[f64], at: usize) -> f64 {
-    let (Some(before), Some(after)) = (at.checked_sub(1), fits.get(at + 1)) else {
+    let from = at.saturating_sub(TOP);
+    let Some(top) = fits.get(from..=at + TOP).filter(|top| top.len() > 2 * TOP) else {
         return at as f64;
     };
-    let bend = fits[before] - 2.0 * fits[at] + after;
-    let shift = if bend < 0.0 {
-        ((fits[before] - after) / (2.0 * bend)).clamp(-0.5, 0.5)
-    } else {
-        0.0
-    };
-    at as f64 + shift
+    let steps = (0..top.len()).map(|n| n as f64 - TOP as f64);
+    let count = top.len() as f64;
+    let squares = steps.clone().map(|x| x * x).sum::<f64>();
+    let (mut slope, mut bend, mut spread) = (0.0, 0.0, 0.0);
+    for (x, y) in steps.zip(top) {
+        let square = x * x - squares / count;
+        slope += x * y / squares;
+        bend += square * y;
+        spread += square * square;
+    }
+    if bend >= 0.0 {
+        return at as f64;
+    }
+    at as f64 + (-slope * spread / (2.0 * bend)).clamp(-(TOP as f64), TOP as f64)
 }
 
 /// A running mean that is taken off.

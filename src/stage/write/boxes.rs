@@ -33,6 +33,19 @@ pub(super) struct Header {
     /// Samples of decoded sound that come before the first real one. Without
     /// them there is no sound.
     pub(super) pre_skip: Option<u16>,
+    /// What whoever records wants to know when the file is to go on.
+    pub(super) note: Option<String>,
+}
+
+/// The box that a note is in: players pass over extensions.
+pub(super) const NOTE_BOX: FourCC = FourCC::new(b"uuid");
+/// Which extension it is (ISO/IEC 14496-12, 4.2): a number of our own.
+const NOTE_ID: [u8; 16] = *b"mouthpiece.note\0";
+
+/// The note in the box's `body`, if it is ours.
+pub(super) fn note_in(body: &[u8]) -> Option<String> {
+    let note = body.strip_prefix(&NOTE_ID)?;
+    String::from_utf8(note.to_vec()).ok()
 }
 
 impl Header {
@@ -71,6 +84,17 @@ impl Header {
         };
         append(&ftyp, file);
         append(&moov, file);
+        if let Some(note) = &self.note {
+            let length = BOX_HEADER + NOTE_ID.len() + note.len();
+            file.extend(
+                u32::try_from(length)
+                    .expect("a note is short")
+                    .to_be_bytes(),
+            );
+            file.extend(NOTE_BOX.as_ref());
+            file.extend(NOTE_ID);
+            file.extend(note.bytes());
+        }
     }
 
     fn pictures(&self) -> Trak {
@@ -195,7 +219,7 @@ pub(super) fn append_fragment(
     // which the offsets, always there, don't change.
     let start = file.len();
     append(&moof, file);
-    let mut offset = file.len() - start + MDAT_HEADER;
+    let mut offset = file.len() - start + BOX_HEADER;
     file.truncate(start);
     let lengths = bytes.iter().map(|bytes| bytes.len()).filter(|len| *len > 0);
     for (traf, length) in moof.traf.iter_mut().zip(lengths) {
@@ -203,14 +227,14 @@ pub(super) fn append_fragment(
         offset += length;
     }
     append(&moof, file);
-    let length = MDAT_HEADER + bytes.iter().map(|bytes| bytes.len()).sum::<usize>();
+    let length = BOX_HEADER + bytes.iter().map(|bytes| bytes.len()).sum::<usize>();
     file.extend(u32::try_from(length).expect(BOUNDED).to_be_bytes());
     file.extend(b"mdat");
     bytes.iter().for_each(|bytes| file.extend(*bytes));
 }
 
-/// Bytes of length and name before the samples.
-const MDAT_HEADER: usize = 8;
+/// Bytes of length and name before what a box holds.
+const BOX_HEADER: usize = 8;
 const BOUNDED: &str = "a fragment is two seconds long";
 
 fn fragment(track: &Track, count: usize) -> Traf {

@@ -5,10 +5,11 @@
 //! finished plays up to its last fragment. It begins with the first key frame.
 
 mod boxes;
+mod left;
 mod track;
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use mp4_atom::Avcc;
 
 use self::boxes::{Header, MOVIE_RATE, PICTURES, SOUND};
+pub use self::left::Left;
 use self::track::Track;
 use crate::media::{Codec, FRAME_PERIOD, Packet, SOUND_RATE};
 use crate::pool::Size;
@@ -59,6 +61,22 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// What was recorded before can't be looked at.
+    #[error("cannot read {path}, which is to go on")]
+    Look {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Something else is in the recording's place.
+    #[error(
+        "{path} is no recording of this program, so it can't go on: choose another name, or remove it first"
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// Pictures that don't go into this file.
     #[error("the recording {path} {reason}; start another one for them")]
     Pictures {
@@ -84,6 +102,7 @@ pub struct Mp4Writer {
     file: File,
     size: Size,
     pre_skip: Option<u16>,
+    note: Option<String>,
     /// Known since the first key frame.
     begun: Option<Begun>,
     waiting: VecDeque<(Duration, Bytes)>,
@@ -116,12 +135,54 @@ impl Mp4Writer {
             file,
             size,
             pre_skip,
+            note: None,
             begun: None,
             waiting: VecDeque::with_capacity(SOUND_WAITING),
             pictures: Track::new(PICTURES, PICTURE_RATE, FRAME_PERIOD),
             sound: Track::new(SOUND, SOUND_RATE, FRAME_PERIOD / 2),
             fragments: 0,
             written: 0,
+            room: Vec::new(),
+        })
+    }
+
+    /// Notes in the file what it is, for when it is to go on.
+    pub fn noted(self, note: String) -> Self {
+        Self {
+            note: Some(note),
+            ..self
+        }
+    }
+
+    /// Goes on with the recording `path` after what is `left` of it. Times are
+    /// those of the file; packets of what it has already are left out.
+    pub fn resume(path: &Path, left: Left) -> Result<Self, Error> {
+        let open = || {
+            let mut file = OpenOptions::new().write(true).open(path)?;
+            file.set_len(left.bytes)?;
+            file.seek(SeekFrom::End(0))?;
+            Ok(file)
+        };
+        let file = open().map_err(|source| Error::Write {
+            path: path.into(),
+            source,
+        })?;
+        let [pictures, sound] = left.ends;
+        Ok(Self {
+            path: path.into(),
+            file,
+            size: left.header.size,
+            pre_skip: left.header.pre_skip,
+            note: None,
+            begun: Some(Begun {
+                at: Duration::ZERO,
+                header: left.header,
+            }),
+            waiting: VecDeque::new(),
+            pictures: Track::new(PICTURES, PICTURE_RATE, FRAME_PERIOD).after(pictures),
+            sound: Track::new(SOUND, SOUND_RATE, FRAME_PERIOD / 2).after(sound),
+            fragments: left.fragments,
+            written: left.bytes,
             room: Vec::new(),
         })
     }
@@ -216,6 +277,7 @@ impl Mp4Writer {
             avcc,
             picture_rate: PICTURE_RATE,
             pre_skip: self.pre_skip,
+            note: self.note.take(),
         };
         self.room.clear();
         header.append(0, &mut self.room);

@@ -20,6 +20,8 @@ pub(super) struct Track {
     rate: u32,
     /// How long a sample lasts whose successor is not known.
     usual: Duration,
+    /// Where the track goes on, in ticks: what is before is in the file.
+    from: u64,
     samples: Vec<Sample>,
     data: Vec<u8>,
 }
@@ -30,16 +32,22 @@ impl Track {
             id,
             rate,
             usual,
+            from: 0,
             samples: Vec::new(),
             data: Vec::new(),
         }
+    }
+
+    /// Goes on at `from`, in ticks.
+    pub(super) fn after(self, from: u64) -> Self {
+        Self { from, ..self }
     }
 
     /// Adds a sample at `at` from the file's start; `append` writes its bytes.
     /// One from before the last is left out: time only goes forwards.
     pub(super) fn push(&mut self, at: Duration, key: bool, append: impl FnOnce(&mut Vec<u8>)) {
         let at = self.ticks(at);
-        if self.samples.last().is_some_and(|last| at <= last.at) {
+        if at < self.from || self.samples.last().is_some_and(|last| at <= last.at) {
             return;
         }
         let before = self.data.len();
@@ -78,7 +86,7 @@ impl Track {
     pub(super) fn end(&self) -> Duration {
         self.samples
             .last()
-            .map_or(Duration::ZERO, |last| self.time(last.at) + self.usual)
+            .map_or(self.time(self.from), |last| self.time(last.at) + self.usual)
     }
 
     /// The first `count` samples, with how long each lasts in ticks.
