@@ -11,7 +11,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ring", &[]),
     ("toml_error", &[]),
     ("stats", &[]),
-    ("memory", &["bounds"]),
+    ("process", &[]),
+    ("memory", &["bounds", "process"]),
     ("pool", &[]),
     ("native", &["media", "pool"]),
     ("hub", &["media"]),
@@ -28,14 +29,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "run",
         &[
-            "avatar", "bounds", "hub", "media", "memory", "model", "native", "pool", "ring", "run",
-            "stage", "stats",
+            "avatar", "bounds", "hub", "media", "memory", "model", "native", "pool", "process",
+            "ring", "run", "stage", "stats",
         ],
     ),
     (
         "control",
         &[
-            "avatar", "control", "hub", "media", "memory", "model", "run", "stage", "stats",
+            "avatar", "control", "hub", "media", "memory", "model", "native", "process", "run",
+            "stage", "stats",
         ],
     ),
     (

@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::memory::resident;
 use crate::model::{self, Bundle};
 use crate::native;
+use crate::process::resident;
 use crate::stage::lipsync::{self, Network, Runtime};
 use crate::stage::mel;
 
@@ -75,7 +75,7 @@ pub struct Model {
     pub bundle: Arc<Bundle>,
     /// The side of the square face that the network takes, in pixels.
     pub side: usize,
-    /// Bytes of the networks' files, weights and all.
+    /// Bytes that the networks take, as they were measured while they were loaded.
     pub bytes: u64,
 }
 
@@ -205,7 +205,7 @@ impl Library {
         self.generation.load(Relaxed)
     }
 
-    /// Bytes of the network's files, while it is loaded: about what its weights take.
+    /// Bytes that the network takes, while it is loaded.
     pub fn bytes(&self) -> usize {
         let state = self.lock();
         let loaded = state.network.as_ref();
@@ -286,14 +286,14 @@ impl Library {
     }
 }
 
-/// Loads a model that the process has room for. Returns the bytes of its files too.
+/// Loads a model that the process has room for. Returns the bytes that it takes too.
 fn load_within(
     bundle: &Bundle,
     runtime: &Runtime,
     budget: u64,
 ) -> Result<(Arc<Network>, u64), Error> {
     let bytes = bundle.bytes();
-    let needs = bytes * COPIES + ASIDE;
+    let needs = while_loading(bundle);
     let used = resident().unwrap_or(0);
     let left = budget.saturating_sub(used);
     if needs > left {
@@ -305,7 +305,20 @@ fn load_within(
             wanted_mb: ((used + needs) >> 20) + 1,
         });
     }
-    Ok((load(bundle, runtime)?, bytes))
+    // By the allocator's count: resident memory has the runtime's code in it too,
+    // which stays when the network goes.
+    let allocated = || native::heap().map_or(0, |heap| heap.allocated);
+    let before = allocated();
+    let network = load(bundle, runtime)?;
+    let grown = allocated().saturating_sub(before);
+    // What others took or gave meanwhile is in this: it is no less than its files,
+    // and no more than was thought.
+    Ok((network, grown.clamp(bytes, needs)))
+}
+
+/// Bytes that the model of `bundle` takes while it loads, at most.
+pub fn while_loading(bundle: &Bundle) -> u64 {
+    bundle.bytes() * COPIES + ASIDE
 }
 
 /// Loads a model that hears no further than its manifest says.

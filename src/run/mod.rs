@@ -26,5 +26,7 @@ pub mod offline;
 pub mod import;
 // the window's process
 pub mod preview;
+// what a configuration needs
+pub mod needs;
 // the memory budget
 pub mod watchdog;

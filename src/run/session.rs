@@ -18,6 +18,7 @@ use crossbeam_channel::{Sender, bounded};
 
 use crate::avatar::Avatar;
 use crate::hub::Hub;
+use crate::media::AudioChunk;
 use crate::pool::{Frame, FramePool};
 use crate::ring::{self, ring};
 use crate::run::library::Library;
@@ -37,7 +38,7 @@ const SOUND_DEPTH: usize = 3;
 const FRAME_DEPTH: usize = 2;
 /// Frames of a session: those that wait, one drawn, one encoded, and for the
 /// window one waiting and one on its way.
-const FRAMES: usize = FRAME_DEPTH + 4;
+pub(super) const FRAMES: usize = FRAME_DEPTH + 4;
 /// Orders waiting for the render thread. It takes them every 40 ms.
 const ORDERS: usize = 8;
 /// Longest wait of whoever interrupts: the render thread answers within a frame.
@@ -101,6 +102,8 @@ pub struct Session {
     pub source: Source,
     /// Bytes of its frames.
     pub pool_bytes: usize,
+    /// When it began.
+    pub started: Instant,
     orders: Sender<Order>,
     /// The bitrate of the pictures that is wanted, in kbit/s.
     video_kbps: Arc<AtomicU32>,
@@ -192,6 +195,7 @@ impl Session {
             speech,
             source,
             pool_bytes: pool.bytes(),
+            started: now,
             orders,
             video_kbps,
             previewed,
@@ -249,35 +253,11 @@ impl Session {
         self.stats.talking.get() > 0.0
     }
 
-    /// Sets how many bytes of decoded pictures each clip may keep.
-    pub fn set_clip_cache(&self, bytes: usize) {
-        for (_, clip) in self.avatar.clips() {
-            clip.cache.set_limit(bytes);
-        }
-    }
-
-    /// Lets no clip keep more decoded pictures than it does.
-    pub fn freeze_clip_cache(&self) {
-        for (_, clip) in self.avatar.clips() {
-            clip.cache.freeze();
-        }
-    }
-
-    /// Forgets every decoded picture. Returns the bytes that were kept.
-    pub fn clear_clip_cache(&self) -> usize {
-        self.avatar
-            .clips()
-            .map(|(_, clip)| clip.cache.clear())
-            .sum()
-    }
-
-    /// Bytes of decoded pictures that are kept, and of compressed clips.
-    pub fn clip_bytes(&self) -> (usize, usize) {
-        let clips = || self.avatar.clips().map(|(_, clip)| clip);
-        (
-            clips().map(|clip| clip.cache.bytes()).sum(),
-            clips().map(|clip| clip.bytes()).sum(),
-        )
+    /// Bytes that its queues hold when they are full: live sound, pushed speech
+    /// decoded ahead, and a second of packets for a slow viewer.
+    pub fn queue_bytes(&self) -> usize {
+        let packets = self.video_kbps() as usize * 1_000 / 8;
+        (SOUND_DEPTH + speech::AHEAD) * size_of::<AudioChunk>() + packets
     }
 
     /// Ends the session: drops the source, lets the end run down the path, and

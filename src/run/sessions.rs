@@ -32,6 +32,19 @@ impl Sessions {
         self.lock().values().cloned().collect()
     }
 
+    /// Ends the newest session that nobody watches, other than [`LIVE`]. Its name,
+    /// if there was one.
+    pub fn close_newest_unwatched(&self) -> Option<String> {
+        let mut running = self.lock();
+        let unwatched = running.values().filter(|s| s.id != LIVE && !s.watched());
+        let newest = unwatched.max_by_key(|s| s.started)?.id.clone();
+        let ending = running.remove(&newest);
+        drop(running);
+        // Threads are waited for with the others let run.
+        ending?.end();
+        Some(newest)
+    }
+
     /// Ends all of them and waits until they have.
     pub fn end(&self) {
         let ending = std::mem::take(&mut *self.lock());
