@@ -1,4 +1,4 @@
-"""Which allocator holds the least after a busy hour, in five minutes.
+"""Which allocator holds the least after viewers came and went, in five minutes.
 
     sudo apt-get install libmimalloc2.0 libjemalloc2
     .venv/bin/python benches/allocators.py
@@ -8,6 +8,18 @@ libraries too. Each does the same work: viewers come and go, speech is pushed, t
 back, and memory is reclaimed by hand. What counts is resident memory after that; CPU a talking picture stands beside
 it. glibc is told by the program to share two arenas, to give blocks of 128 kB and more back at once, and to trim when
 memory is reclaimed; the others do as they do.
+
+Two cores of a shared and busy virtual machine, `--rounds 6`:
+
+| | at start | talking, one viewer | after the churn | after a hard reclaim | CPU a picture |
+|---|---|---|---|---|---|
+| glibc | 77 MB | 138 MB | 138 MB | 99 MB | 9.3 ms |
+| jemalloc | 86 MB | 146 MB | 201 MB | 196 MB | 10.1 ms |
+| jemalloc, giving back at once | 83 MB | 140 MB | 142 MB | 100 MB | 8.5 ms |
+| mimalloc | 92 MB | 178 MB | 242 MB | 227 MB | 10.3 ms |
+| mimalloc, giving back at once | 92 MB | 177 MB | 225 MB | 223 MB | 10.2 ms |
+
+So it is glibc: nothing holds less, and nothing has to be installed or linked for it.
 """
 
 import argparse

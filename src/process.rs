@@ -9,6 +9,13 @@ pub fn resident() -> Option<u64> {
     process.memory_info().ok().map(|memory| memory.rss())
 }
 
+/// Resident memory that is no file's: heap and stacks, without code. In bytes;
+/// `None` when the system doesn't tell (Linux does since 4.5).
+pub fn anonymous() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    kilobytes(&status, "RssAnon").map(|kilobytes| kilobytes << 10)
+}
+
 /// What of the memory is this process's own, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapped {
@@ -73,6 +80,12 @@ mod tests {
         assert_eq!(Mapped::parse("Rss: 1 kB\n"), None);
         let own = Mapped::read().expect("Linux tells");
         assert!(own.private <= resident().expect("Linux tells") + (8 << 20));
+    }
+
+    #[test]
+    fn code_is_no_anonymous_memory() {
+        let anonymous = anonymous().expect("Linux tells");
+        assert!(anonymous > 0 && anonymous < resident().expect("Linux tells"));
     }
 
     #[test]

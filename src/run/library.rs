@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::model::{self, Bundle};
 use crate::native;
-use crate::process::resident;
+use crate::process::{anonymous, resident};
 use crate::stage::lipsync::{self, Network, Runtime};
 use crate::stage::mel;
 
@@ -305,12 +305,13 @@ fn load_within(
             wanted_mb: ((used + needs) >> 20) + 1,
         });
     }
-    // By the allocator's count: resident memory has the runtime's code in it too,
-    // which stays when the network goes.
-    let allocated = || native::heap().map_or(0, |heap| heap.allocated);
-    let before = allocated();
+    // Without the runtime's code, which is read from the disk as it is first run and
+    // stays when the network goes, and without what was only needed to load it.
+    native::trim_allocator();
+    let before = anonymous().unwrap_or(0);
     let network = load(bundle, runtime)?;
-    let grown = allocated().saturating_sub(before);
+    native::trim_allocator();
+    let grown = anonymous().unwrap_or(0).saturating_sub(before);
     // What others took or gave meanwhile is in this: it is no less than its files,
     // and no more than was thought.
     Ok((network, grown.clamp(bytes, needs)))

@@ -9,24 +9,27 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define MEGABYTE (1 << 20)
+#define MOST 4096
+
 static void *carry(void *path) {
-    char *block = MAP_FAILED;
-    size_t held = 0;
+    static void *blocks[MOST];
+    unsigned held = 0, wanted = 0;
     for (;; usleep(20000)) {
         FILE *file = fopen(path, "r");
-        unsigned megabytes = 0;
-        int read = file ? fscanf(file, "%u", &megabytes) : 0;
-        if (file)
+        if (file) {
+            if (fscanf(file, "%u", &wanted) != 1 || wanted > MOST)
+                wanted = held;
             fclose(file);
-        size_t wanted = (size_t)megabytes << 20;
-        if (read != 1 || wanted == held)
-            continue;
-        if (held)
-            munmap(block, held);
-        block = wanted ? mmap(NULL, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
-        if (block != MAP_FAILED)
-            memset(block, 1, wanted);
-        held = block == MAP_FAILED ? 0 : wanted;
+        }
+        for (; held < wanted; held++) {
+            blocks[held] = mmap(NULL, MEGABYTE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            if (blocks[held] == MAP_FAILED)
+                break;
+            memset(blocks[held], 1, MEGABYTE);
+        }
+        while (held > wanted)
+            munmap(blocks[--held], MEGABYTE);
     }
     return NULL;
 }
