@@ -7,6 +7,9 @@
 # Where rustup puts cargo, for shells that don't know it yet.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
+# The program says so itself; this is for the tests and benches that load ONNX Runtime without it.
+export ORT_DISABLE_TELEMETRY := 1
+
 PROGRAM := target/release/mouthpiece
 
 .PHONY: run build test lint bench setup setup-tests

@@ -14,7 +14,7 @@
 //! # The modules
 //!
 //! Words are what travels: [`media`], [`ring`], [`pool`], [`hub`], [`avatar`], [`model`],
-//! [`memory`], [`stats`], and the [`bounds`] of what is configured. A [`stage`] does one
+//! [`memory`], [`process`], [`stats`], and the [`bounds`] of what is configured. A [`stage`] does one
 //! thing to it. A [`run`] puts stages on threads. [`control`] is the HTTP API over the
 //! runs. Imports point up that list only, stages never import each other, and
 //! `tests/architecture.rs` holds it.
@@ -60,6 +60,7 @@ pub mod memory;
 pub mod model;
 pub mod native;
 pub mod pool;
+pub mod process;
 pub mod ring;
 pub mod run;
 pub mod stage;

@@ -130,6 +130,10 @@ impl Settings {
     }
 }
 
+/// The exit code that asks a supervisor to start the process anew: `EX_TEMPFAIL`
+/// of sysexits.h.
+const TRY_AGAIN: u8 = 75;
+
 fn main() -> ExitCode {
     let cli = Cli::parse(); // Wrong usage ends here, with 2.
     tracing_subscriber::fmt()
@@ -146,12 +150,17 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("mouthpiece: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<commands::serve::OverBudget>() {
+                ExitCode::from(TRY_AGAIN)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
+    mouthpiece::native::silence_onnxruntime();
     // Threads come and go with viewers; without a bound each would leave the
     // system an arena of its own, and resident memory would grow with them.
     mouthpiece::native::limit_arenas(2);

@@ -1,6 +1,12 @@
-//! The memory budget: how full it is, and who holds what.
+//! The memory budget: what fits in it, and how full it is.
+
+mod budget; // [memory] budget_mb -> bytes
+mod formula; // what is fixed, and what caches may have
 
 use serde::{Deserialize, Serialize};
+
+pub use budget::{Budget, machine};
+pub use formula::{Formula, Term, TooLittle};
 
 use crate::bounds::{OutOfBounds, within};
 
@@ -8,19 +14,22 @@ use crate::bounds::{OutOfBounds, within};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Resident memory that the process may take, in megabytes of 2^20 bytes,
-    /// native memory included.
-    pub budget_mb: u64,
+    /// Resident memory that the process may take, native memory included.
+    pub budget_mb: Budget,
     /// Decoded pictures of a clip that are kept, in megabytes of 2^20 bytes. With
     /// 0 every picture is decoded anew.
     pub clip_cache_mb: u64,
+    /// Seconds over the budget, with everything given up that can be, after
+    /// which the process ends.
+    pub over_s: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            budget_mb: 512,
+            budget_mb: Budget::Megabytes(512),
             clip_cache_mb: 64,
+            over_s: 30,
         }
     }
 }
@@ -32,26 +41,23 @@ impl Config {
     ///
     /// A sentence that names the key and its bounds.
     pub fn check(&self) -> Result<(), OutOfBounds> {
-        within("memory.budget_mb", self.budget_mb, 32..=1 << 20)?;
-        within("memory.clip_cache_mb", self.clip_cache_mb, 0..=1 << 20)
+        self.budget_mb.check()?;
+        within("memory.clip_cache_mb", self.clip_cache_mb, 0..=1 << 20)?;
+        within("memory.over_s", self.over_s, 1..=86_400)
     }
 
-    /// The budget in bytes.
+    /// The budget in bytes, on this machine.
     pub fn budget(&self) -> u64 {
-        self.budget_mb << 20
+        self.budget_mb.bytes(machine())
     }
 
-    /// The clips' cache in bytes: as configured, but at most half of the budget,
-    /// because a cache that fills it would be emptied again and again.
+    /// What the clips' caches may have together, in bytes: as configured, but at
+    /// most half of the budget, because a cache that fills it would be emptied
+    /// again and again.
     pub fn clip_cache(&self) -> usize {
-        (self.clip_cache_mb.min(self.budget_mb / 2) << 20) as usize
+        let most = self.budget() / 2;
+        usize::try_from(most.min(self.clip_cache_mb << 20)).unwrap_or(usize::MAX)
     }
-}
-
-/// Resident memory of the process in bytes. `None` when the system doesn't tell.
-pub fn resident() -> Option<u64> {
-    let process = psutil::process::Process::current().ok()?;
-    process.memory_info().ok().map(|memory| memory.rss())
 }
 
 /// How full the budget is.
@@ -61,17 +67,24 @@ pub enum Level {
     /// Under 70 %.
     #[default]
     Normal,
-    /// From 70 %: memory that the allocator holds for later goes back to the system.
+    /// From 70 %: what the allocator holds for later goes back to the system, and
+    /// caches keep only what is in use.
     Light,
     /// From 90 %: caches are emptied and idle models unloaded.
     Hard,
-    /// Over budget: no new session or viewer.
+    /// Over budget: no new session or viewer; what nobody watches is closed, and at
+    /// last the process ends.
     Over,
 }
 
 impl Level {
     /// Every level, for reports.
     pub const ALL: [Self; 4] = [Self::Normal, Self::Light, Self::Hard, Self::Over];
+
+    /// Where the level begins, in bytes of a budget.
+    pub fn begins_at(self, budget: u64) -> u64 {
+        budget / 100 * self.begins()
+    }
 
     /// Where the level begins, in percent of the budget.
     fn begins(self) -> u64 {

@@ -31,6 +31,33 @@ pub fn trim_allocator() -> bool {
     false
 }
 
+/// What the allocator itself counts, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heap {
+    /// In use.
+    pub allocated: u64,
+    /// Taken from the system: what is in use, and what lies ready for later.
+    pub held: u64,
+}
+
+/// What the allocator counts. `None` where it doesn't.
+#[cfg(target_env = "gnu")]
+pub fn heap() -> Option<Heap> {
+    // SAFETY: mallinfo2 takes no arguments and may be called at any time.
+    let info = unsafe { libc::mallinfo2() };
+    // Blocks with a mapping of their own are in neither of the other two.
+    Some(Heap {
+        allocated: (info.uordblks + info.hblkhd) as u64,
+        held: (info.arena + info.hblkhd) as u64,
+    })
+}
+
+/// What the allocator counts. `None` where it doesn't.
+#[cfg(not(target_env = "gnu"))]
+pub fn heap() -> Option<Heap> {
+    None
+}
+
 /// Lets threads share `count` heaps instead of having one each, which keeps
 /// what each of them frees from lying idle. Call it before threads start.
 /// Returns whether the allocator knows this.
@@ -123,6 +150,14 @@ pub fn unheard<T>(work: impl FnOnce() -> T) -> T {
 pub fn lock(file: &File) -> bool {
     // SAFETY: the descriptor is open through the call, which takes no pointers.
     unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
+}
+
+/// Keeps ONNX Runtime from reporting home. Since 1.29 the official builds for Linux
+/// do: an own thread, a database in the user's cache folder, and uploads, all of it
+/// begun before an environment can be told not to. Call it before threads start.
+pub fn silence_onnxruntime() {
+    // SAFETY: no other thread runs yet that could read the environment meanwhile.
+    unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
 }
 
 /// Processor time that the calling thread has used.
@@ -384,6 +419,14 @@ mod tests {
         let gnu = cfg!(target_env = "gnu");
         assert_eq!(limit_arenas(2), gnu);
         assert_eq!(return_large_blocks(), gnu);
+        let before = heap().map_or(0, |heap| heap.allocated);
+        let block = std::hint::black_box(vec![1_u8; 8 << 20]);
+        let heap = heap();
+        assert_eq!(heap.is_some(), gnu);
+        assert!(heap.is_none_or(|heap| heap.held >= heap.allocated));
+        // Others of the tests' threads allocate and free meanwhile, but not as much.
+        assert!(heap.is_none_or(|heap| heap.allocated > before + (4 << 20)));
+        drop(block);
         // Whether a trim finds anything depends on what ran before.
         let _trimmed = trim_allocator();
     }

@@ -11,7 +11,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ring", &[]),
     ("toml_error", &[]),
     ("stats", &[]),
-    ("memory", &["bounds"]),
+    ("process", &[]),
+    ("memory", &["bounds", "process"]),
     ("pool", &[]),
     ("native", &["media", "pool"]),
     ("hub", &["media"]),
@@ -36,6 +37,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "model",
             "native",
             "pool",
+            "process",
             "ring",
             "run",
             "stage",
@@ -46,7 +48,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "control",
         &[
-            "avatar", "control", "hub", "media", "memory", "model", "run", "stage", "stats",
+            "avatar", "control", "hub", "media", "memory", "model", "native", "process", "run",
+            "stage", "stats",
         ],
     ),
     (

@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mouthpiece::memory::resident;
 use mouthpiece::model::Bundle;
 use mouthpiece::native;
+use mouthpiece::process::resident;
 use mouthpiece::run::library::Library;
 use mouthpiece::stage::lipsync::{self, Mouth, Runtime};
 

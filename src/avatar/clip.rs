@@ -17,18 +17,38 @@ use crate::pool::Size;
 /// seconds of video, in a tenth of a second. What is damaged further on is
 /// passed over while it plays, and found by `mouthpiece avatar check`.
 const CHECKED: usize = 50;
+
 /// One picture of a clip.
 #[derive(Debug)]
 pub struct Picture {
     /// Which frame of the clip this is.
     pub index: usize,
     pub(super) i420: Box<[u8]>,
+    /// Bytes of all pictures of the clip.
+    decoded: Arc<AtomicUsize>,
 }
 
 impl Picture {
+    /// A picture of `clip` to be drawn on.
+    pub(super) fn blank(clip: &Clip) -> Arc<Self> {
+        let bytes = clip.size.i420_bytes();
+        clip.decoded.fetch_add(bytes, Relaxed);
+        Arc::new(Self {
+            index: 0,
+            i420: vec![0; bytes].into_boxed_slice(),
+            decoded: Arc::clone(&clip.decoded),
+        })
+    }
+
     /// Planes Y, U and V one after the other, BT.601, limited range.
     pub fn i420(&self) -> &[u8] {
         &self.i420
+    }
+}
+
+impl Drop for Picture {
+    fn drop(&mut self) {
+        self.decoded.fetch_sub(self.i420.len(), Relaxed);
     }
 }
 
@@ -49,13 +69,11 @@ impl Cache {
         }
     }
 
-    /// Sets how many bytes of pictures may be kept. Less than is kept now
-    /// empties the cache.
+    /// Sets how many bytes of pictures may be kept. What is more is let go, from
+    /// the clip's end.
     pub fn set_limit(&self, bytes: usize) {
         self.limit.store(bytes, Relaxed);
-        if bytes < self.bytes() {
-            self.clear();
-        }
+        self.shrink(bytes);
     }
 
     /// Keeps what is kept, and no more.
@@ -67,9 +85,29 @@ impl Cache {
 
     /// Forgets every picture. Returns the bytes that were kept.
     pub fn clear(&self) -> usize {
+        self.shrink(0)
+    }
+
+    /// Keeps at most `most` bytes of what it keeps. Returns the bytes let go.
+    fn shrink(&self, most: usize) -> usize {
+        let (mut gone, mut bytes) = (Vec::new(), 0);
         let mut pictures = self.lock();
-        pictures.fill(None);
-        self.bytes.swap(0, Relaxed)
+        for slot in pictures.iter_mut().rev() {
+            if self.bytes() <= most {
+                break;
+            }
+            if let Some(picture) = slot.take() {
+                let size = picture.i420.len();
+                self.bytes.fetch_sub(size, Relaxed);
+                bytes += size;
+                gone.push(picture);
+            }
+        }
+        drop(pictures);
+        // The system takes back a thousand pictures in a tenth of a second: not
+        // under the lock, for which a stream would wait.
+        drop(gone);
+        bytes
     }
 
     /// Bytes of the pictures kept.
@@ -110,6 +148,8 @@ pub struct Clip {
     pub(super) size: Size,
     /// Shared by every player of this clip.
     pub cache: Cache,
+    /// Bytes of all its decoded pictures, kept or not.
+    decoded: Arc<AtomicUsize>,
 }
 
 impl Clip {
@@ -123,6 +163,7 @@ impl Clip {
         let bitstream = Bitstream::read(path, colour, size)?;
         let clip = Self {
             cache: Cache::new(bitstream.len()),
+            decoded: Arc::default(),
             bitstream,
             faces,
             size,
@@ -172,7 +213,13 @@ impl Clip {
         self.faces[index]
     }
 
-    /// Bytes in memory besides the cache.
+    /// Bytes of its decoded pictures: those in the cache, and those that players
+    /// hold.
+    pub fn decoded_bytes(&self) -> usize {
+        self.decoded.load(Relaxed)
+    }
+
+    /// Bytes in memory besides decoded pictures.
     pub fn bytes(&self) -> usize {
         self.bitstream.bytes() + self.faces.len() * size_of::<Option<Face>>()
     }

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 pub use bitstream::Colour;
 pub use clip::{Cache, Clip, Picture};
-pub use player::Player;
+pub use player::{Player, SPARE};
 
 use crate::media::FPS;
 use crate::pool::Size;

@@ -14,7 +14,7 @@ use super::clip::{Clip, Picture};
 const AHEAD: usize = 6;
 /// Pictures a player may hold at once outside the cache: those ahead, the one
 /// that is being decoded, the one that is drawn, and the last one.
-const SPARE: usize = AHEAD + 3;
+pub const SPARE: usize = AHEAD + 3;
 
 /// Frames after the one that is late from which a late decoder goes on.
 const LEAD: u64 = 2;
@@ -156,14 +156,6 @@ struct Worker {
     spare: VecDeque<Arc<Picture>>,
 }
 
-/// A picture of so many bytes to be drawn on.
-fn blank(bytes: usize) -> Arc<Picture> {
-    Arc::new(Picture {
-        index: 0,
-        i420: vec![0; bytes].into_boxed_slice(),
-    })
-}
-
 impl Worker {
     fn run(mut self) {
         let mut last = None;
@@ -219,12 +211,13 @@ impl Worker {
         if !keep && self.spare.is_empty() {
             // All at once: were they made as they are missed, the last would be
             // made in mid stream, whenever a decoder first falls so far behind.
-            self.spare.extend((0..SPARE).map(|_| blank(bytes)));
+            self.spare
+                .extend((0..SPARE).map(|_| Picture::blank(&self.clip)));
         }
         let oldest = self.spare.front_mut();
         let free = !keep && oldest.is_some_and(|oldest| Arc::get_mut(oldest).is_some());
         let spare = if free { self.spare.pop_front() } else { None };
-        let mut picture = spare.unwrap_or_else(|| blank(bytes));
+        let mut picture = spare.unwrap_or_else(|| Picture::blank(&self.clip));
         let drawn = Arc::get_mut(&mut picture).expect("nobody else has it yet");
         drawn.index = index;
         let decoded = self
@@ -281,6 +274,9 @@ mod tests {
         for n in 0..3 * frames {
             if n == 2 * frames + 40 {
                 assert_eq!(clip.cache.clear(), 100 * avatar.size.i420_bytes());
+                // What is about to be shown, and nothing else.
+                let ahead = SPARE * avatar.size.i420_bytes();
+                assert!(clip.decoded_bytes() <= 2 * ahead);
             }
             let picture = player.picture_waiting(n).expect("decodes");
             assert_eq!(
@@ -290,6 +286,17 @@ mod tests {
             );
         }
         assert!(clip.cache.bytes() <= 100 * avatar.size.i420_bytes());
+
+        // What is kept of fewer comes first in the loop.
+        let kept = || (0..clip.len()).filter(|n| clip.cache.get(*n).is_some());
+        let first: Vec<_> = kept().take(30).collect();
+        clip.cache.set_limit(30 * avatar.size.i420_bytes());
+        assert_eq!(clip.cache.bytes(), 30 * avatar.size.i420_bytes());
+        assert_eq!(kept().collect::<Vec<_>>(), first);
+        drop(player);
+        assert_eq!(clip.decoded_bytes(), clip.cache.bytes());
+        clip.cache.clear();
+        assert_eq!(clip.decoded_bytes(), 0);
     }
 
     #[test]

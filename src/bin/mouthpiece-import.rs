@@ -98,6 +98,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse(); // Wrong usage ends here, with 2.
     native::end_with_the_reader();
     native::silence_ffmpeg();
+    native::silence_onnxruntime();
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -2,15 +2,23 @@
 //! mend it.
 
 use std::net::UdpSocket;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use mouthpiece::config::Config;
+use mouthpiece::media::{Codec, FRAME_PERIOD};
+use mouthpiece::memory;
 use mouthpiece::model::Bundle;
+use mouthpiece::process;
+use mouthpiece::run::avatars::Avatars;
 use mouthpiece::run::library;
-use mouthpiece::stage::audio::device;
+use mouthpiece::run::sessions::Sessions;
 use mouthpiece::stage::audio::file::SoundFile;
+use mouthpiece::stage::audio::{Source, device};
 use mouthpiece::stage::lipsync::{self, Runtime};
+
+/// How long a session may take to its first encoded picture.
+const DRAWN: Duration = Duration::from_secs(10);
 
 /// One finding.
 enum Finding {
@@ -41,7 +49,10 @@ pub fn run(config: anyhow::Result<Config>) -> anyhow::Result<()> {
     check("machine", machine(&config));
     check("ONNX Runtime", or_broken(runtime(&config)));
     check("avatar", or_broken(avatar(&config)));
+    // Before the model is loaded for the first time, which is what it measures.
+    check("memory", or_broken(memory(&config)));
     check("model", or_broken(model(&config)));
+    check("threads", or_broken(threads(&config)));
     check("welcome speech", or_missing(welcome(&config)));
     check("microphone", microphone(&config));
     check("http port", http(&config));
@@ -73,21 +84,66 @@ fn or_missing(result: anyhow::Result<String>) -> Finding {
 
 fn machine(config: &Config) -> Finding {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let total = std::fs::read_to_string("/proc/meminfo")
-        .ok()
-        .and_then(|text| {
-            let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-            line.split_whitespace().nth(1)?.parse::<u64>().ok()
-        });
-    let total_mb = total.map_or(0, |kb| kb / 1024);
-    let budget = config.memory.budget_mb;
-    let text = format!("{cores} cores, {total_mb} MB of memory, budget {budget} MB");
-    if total_mb > 0 && budget > total_mb {
+    let total = memory::machine();
+    let has = total.map_or_else(
+        || "unknown".to_owned(),
+        |total| format!("{} MB", total >> 20),
+    );
+    let budget = config.memory.budget();
+    let text = format!("{cores} cores, {has} of memory, budget {} MB", budget >> 20);
+    if total.is_some_and(|total| budget > total) {
         return Missing(format!(
-            "{text}: the budget is more than the machine has; set memory.budget_mb lower"
+            "{text}: the budget is more than the machine, or the process's control group, has; set memory.budget_mb lower, or to a share as \"50%\""
         ));
     }
     Works(text)
+}
+
+/// The memory formula, with the model as it is measured now.
+fn memory(config: &Config) -> anyhow::Result<String> {
+    let assets = config.assets()?;
+    let avatar = super::open_avatar(config, &assets)?;
+    let (_, formula) = super::open_model_within(config, &assets, &avatar)?;
+    let caches = super::clip_cache(config, &formula) as f64 / f64::from(1 << 20);
+    let budget = config.memory.budget() >> 20;
+    Ok(format!(
+        "{formula} of {budget}; caches may have {caches:.1}"
+    ))
+}
+
+/// The threads of a session that draws: each of ours by its name, and what native
+/// libraries start under the name of the thread that called them.
+fn threads(config: &Config) -> anyhow::Result<String> {
+    let mut config = config.clone();
+    // No device is opened for this.
+    config.audio.source = Source::None;
+    let assets = config.assets()?;
+    let library = super::open_model(&config, &assets)?;
+    let avatars = Avatars::new(&assets);
+    let sessions = Sessions::new(super::serve::kit(&config, &assets, avatars, &library));
+    let session = sessions.start_live(false)?;
+    let watch = session.hub.watch(Codec::H264);
+    let began = Instant::now();
+    while session.stats.encode.recent().max.is_zero() {
+        anyhow::ensure!(
+            began.elapsed() < DRAWN,
+            "no picture was drawn within {DRAWN:?}"
+        );
+        std::thread::sleep(FRAME_PERIOD);
+    }
+    let threads = process::threads();
+    drop(watch);
+    sessions.end();
+    let list: Vec<_> = threads
+        .iter()
+        .map(|(name, n)| format!("{name} {n}"))
+        .collect();
+    let native = threads.iter().map(|(_, n)| n - 1).sum::<usize>();
+    Ok(format!(
+        "{} with a session at work: {}; {native} of them of native libraries, which have the name of whoever called them. `serve` has network and watchdog beside",
+        threads.values().sum::<usize>(),
+        list.join(", "),
+    ))
 }
 
 fn runtime(config: &Config) -> anyhow::Result<String> {
@@ -123,10 +179,7 @@ fn model(config: &Config) -> anyhow::Result<String> {
 }
 
 fn welcome(config: &Config) -> anyhow::Result<String> {
-    let path = match config.audio.file.as_str() {
-        "" => config.assets()?.join("speech").join("welcome.flac"),
-        file => file.into(),
-    };
+    let path = super::speech_file(config, &config.assets()?);
     let mut file = SoundFile::open(&path).context("set audio.file to a sound file")?;
     Ok(format!(
         "{}, {:.0} s",

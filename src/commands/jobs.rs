@@ -65,8 +65,8 @@ fn within_budget(config: &Config, wanted: usize, peak_mb: f64) -> usize {
     let room = ((budget as f64 / 1e6 / peak_mb) as usize).max(1);
     if room < wanted {
         eprintln!(
-            "--parallel {wanted} is lowered to {room}: a render takes about {peak_mb:.0} MB, and memory.budget_mb is {}",
-            config.memory.budget_mb
+            "--parallel {wanted} is lowered to {room}: a render takes about {peak_mb:.0} MB, and the budget is {} MB",
+            budget >> 20
         );
     }
     wanted.min(room)

@@ -18,9 +18,11 @@ use std::time::Instant;
 use anyhow::Context;
 use mouthpiece::avatar::{Avatar, is_id};
 use mouthpiece::config::Config;
+use mouthpiece::memory::Formula;
 use mouthpiece::model::Bundle;
 use mouthpiece::run::aside;
-use mouthpiece::run::library::Library;
+use mouthpiece::run::library::{self, Library};
+use mouthpiece::run::needs;
 use mouthpiece::stage::lipsync::Runtime;
 
 /// A folder under `assets`, by the id that a user gave.
@@ -38,6 +40,35 @@ fn open_avatar(config: &Config, assets: &Path) -> anyhow::Result<Avatar> {
     Avatar::open(&bundle(assets, "avatar", id)?).with_context(|| format!("avatar {id}"))
 }
 
+/// The configured model, loaded, and the memory formula of a session with it:
+/// refused where the budget has no room for it.
+fn open_model_within(
+    config: &Config,
+    assets: &Path,
+    avatar: &Avatar,
+) -> anyhow::Result<(Arc<Library>, Formula)> {
+    let id = config.show.model.as_str();
+    let formula = |model: u64| {
+        let budget = config.memory.budget();
+        needs::formula(budget, avatar, (id, model), config.media.max_viewers)
+    };
+    let folder = bundle(assets, "model", id)?;
+    let model = Bundle::open(&folder).with_context(|| format!("model {id}"))?;
+    // Before it is loaded: what has no room is not tried.
+    formula(library::while_loading(&model)).check()?;
+    let library = open_model(config, assets)?;
+    let formula = formula(library.bytes() as u64);
+    formula.check()?;
+    Ok((library, formula))
+}
+
+/// What the clips' caches may have, in bytes: what is configured, and what the
+/// formula leaves them.
+fn clip_cache(config: &Config, formula: &Formula) -> usize {
+    let left = usize::try_from(formula.caches()).unwrap_or(usize::MAX);
+    config.memory.clip_cache().min(left)
+}
+
 /// The configured model, loaded.
 fn open_model(config: &Config, assets: &Path) -> anyhow::Result<Arc<Library>> {
     let id = &config.show.model;
@@ -46,6 +77,14 @@ fn open_model(config: &Config, assets: &Path) -> anyhow::Result<Arc<Library>> {
     let runtime = Runtime::load(&config.models)?;
     let budget = config.memory.budget();
     Library::open(model, runtime, budget, Instant::now()).with_context(|| format!("model {id}"))
+}
+
+/// The sound file of the source: as configured, else the welcome speech.
+fn speech_file(config: &Config, assets: &Path) -> PathBuf {
+    match config.audio.file.as_str() {
+        "" => assets.join("speech").join("welcome.flac"),
+        file => file.into(),
+    }
 }
 
 /// A line for each bundle in `folder`: what `describe` says, or why it is broken.

@@ -1,6 +1,6 @@
 //! `mouthpiece serve`: streams until it is told to stop.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use mouthpiece::control::server::{self, Limits};
 use mouthpiece::control::upload::Uploads;
 use mouthpiece::control::{self, App, Running};
 use mouthpiece::run::avatars::Avatars;
+use mouthpiece::run::library::Library;
 use mouthpiece::run::preview;
 use mouthpiece::run::session::Session;
 use mouthpiece::run::sessions::{Kit, LIVE, Sessions};
@@ -16,14 +17,33 @@ use mouthpiece::run::watchdog::{Watchdog, Watched};
 use mouthpiece::stage::send::Viewers;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// Threads of the one runtime for HTTP and viewers.
 const NETWORK_THREADS: usize = 1;
 /// How long requests that run may take once we stop.
 const LAST_REQUESTS: Duration = Duration::from_millis(300);
 
+/// Why a server ends.
+enum End {
+    /// It was told to.
+    Told,
+    /// It was over its memory budget for too long.
+    OverBudget,
+}
+
+/// The process was over its memory budget for longer than `memory.over_s`.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the process was over its memory budget for too long, and ended so that it may be started anew: raise memory.budget_mb if that happens again"
+)]
+pub struct OverBudget;
+
 /// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// Why it can't start; [`OverBudget`] after it had to end.
 pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
     let assets = config.assets()?;
     let listener = config.http.bind()?;
@@ -33,31 +53,25 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     let viewers = runtime.block_on(Viewers::bind(&config.media))?;
-    let library = super::open_model(config, &assets)?;
-    let welcome = assets.join("speech").join("welcome.flac");
-    let memory = &config.memory;
-    let sessions = Sessions::new(Kit {
-        sessions: config.sessions.clone(),
-        avatars: Avatars::new(&assets, memory.clip_cache()),
-        assets: assets.clone(),
-        avatar: config.show.avatar.clone(),
-        library: Arc::clone(&library),
-        audio: config.audio.clone(),
-        file: match config.audio.file.as_str() {
-            "" => welcome,
-            file => PathBuf::from(file),
-        },
-        speech: config.speech.clone(),
-        voice: config.voice.clone(),
-        encode: config.encode.clone(),
-        budget: memory.budget(),
-    });
+    let avatars = Avatars::new(&assets);
+    let avatar = avatars.get(&config.show.avatar)?;
+    let (library, formula) = super::open_model_within(config, &assets, &avatar)?;
+    let clip_cache = super::clip_cache(config, &formula);
+    let sessions = Sessions::new(kit(config, &assets, avatars, &library));
     let live = sessions.start_live(with_window)?;
+    drop(avatar);
+    // One end is enough, whatever comes after it.
+    let (ending, mut end) = mpsc::channel(1);
+    let over_budget = ending.clone();
     let watched = Watched {
         sessions: Arc::clone(&sessions),
         library: Arc::clone(&library),
         viewers: viewers.clone(),
+        clip_cache,
         idle_unload: Duration::from_secs(config.models.idle_unload_s),
+        give_up: Box::new(move || {
+            let _ending_already = over_budget.try_send(End::OverBudget);
+        }),
     };
     let app: App = Arc::new(Running {
         watchdog: Watchdog::start(&config.memory, watched)?,
@@ -69,7 +83,7 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
         started: Instant::now(),
     });
 
-    let stop = stop_on_signals(&runtime)?;
+    stop_on_signals(&runtime, ending)?;
     let (close, closed) = oneshot::channel::<()>();
     let routes = control::routes(Arc::clone(&app), &config.http);
     let url = server::url(listener.local_addr()?);
@@ -90,8 +104,7 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
     );
 
     show_window(&live, &app);
-    // Sent or dropped, it is over.
-    let _over = runtime.block_on(stop);
+    let end = runtime.block_on(end.recv()).unwrap_or(End::Told);
     tracing::info!("stopping");
     drop(live);
     // The end of the stream runs down the path, then viewers hear goodbye.
@@ -104,15 +117,34 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
     let _late = runtime.block_on(async { tokio::time::timeout(LAST_REQUESTS, server).await });
     runtime.shutdown_timeout(LAST_REQUESTS);
     drop(app);
-    Ok(())
+    match end {
+        End::Told => Ok(()),
+        End::OverBudget => Err(OverBudget.into()),
+    }
+}
+
+/// What sessions are made of, as it is configured.
+pub(super) fn kit(config: &Config, assets: &Path, avatars: Avatars, library: &Arc<Library>) -> Kit {
+    Kit {
+        sessions: config.sessions.clone(),
+        assets: assets.to_owned(),
+        avatars,
+        avatar: config.show.avatar.clone(),
+        library: Arc::clone(library),
+        audio: config.audio.clone(),
+        file: super::speech_file(config, assets),
+        speech: config.speech.clone(),
+        voice: config.voice.clone(),
+        encode: config.encode.clone(),
+        budget: config.memory.budget(),
+    }
 }
 
 /// Ends with the first SIGTERM or SIGINT; a second one exits at once.
-fn stop_on_signals(runtime: &Runtime) -> anyhow::Result<oneshot::Receiver<()>> {
+fn stop_on_signals(runtime: &Runtime, ending: mpsc::Sender<End>) -> anyhow::Result<()> {
     let _inside = runtime.enter();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let (tell, told) = oneshot::channel();
     runtime.spawn(async move {
         let mut next = async || {
             tokio::select! {
@@ -121,12 +153,12 @@ fn stop_on_signals(runtime: &Runtime) -> anyhow::Result<oneshot::Receiver<()>> {
             }
         };
         next().await;
-        // Nobody waits any more when the server failed already.
-        let _gone = tell.send(());
+        // It may be ending already.
+        let _ending_already = ending.try_send(End::Told);
         next().await;
         std::process::exit(130);
     });
-    Ok(told)
+    Ok(())
 }
 
 /// Shows the window until it is closed. The stream goes on without it.

@@ -1,51 +1,108 @@
 //! `GET /v1/memory`: the budget, who holds what, and what was given back.
+//! `POST /v1/memory/reclaim`: gives back now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use axum::Json;
 use axum::extract::State;
-use serde::Serialize;
+use axum::extract::rejection::JsonRejection;
+use serde::{Deserialize, Serialize};
 
 use super::App;
+use super::problem::Problem;
 use crate::memory::Level;
-use crate::run::watchdog::Reclaim;
+use crate::native;
+use crate::process::Mapped;
+use crate::run::watchdog::{Held, Reclaim};
 
 #[derive(Serialize)]
 pub(super) struct Memory {
     rss_bytes: u64,
+    /// Every shared page divided by those who share it.
+    pss_bytes: Option<u64>,
+    /// What is nobody else's.
+    private_bytes: Option<u64>,
     budget_bytes: u64,
     level: Level,
-    /// Bytes by who holds them. What is missing from the sum is code, stacks
-    /// and the libraries' own.
-    owners: BTreeMap<&'static str, usize>,
+    /// What the allocator itself counts.
+    allocator: Option<Allocator>,
+    #[serde(flatten)]
+    held: Held,
     /// Times that each level's actions ran.
     reclaims: BTreeMap<&'static str, u64>,
     /// Bytes of resident memory that they gave back.
     reclaimed_bytes: u64,
-    /// What was done last.
-    last_reclaim: Option<Reclaim>,
+    /// What was done last, the newest first.
+    last: VecDeque<Reclaim>,
 }
 
-pub(super) async fn memory(State(app): State<App>) -> Json<Memory> {
-    let reading = app.watchdog.reading();
-    let sessions = app.sessions.all();
-    let (kept, compressed) = app.sessions.avatars().clip_bytes();
-    let owners = BTreeMap::from([
-        ("frame_pool", sessions.iter().map(|s| s.pool_bytes()).sum()),
-        ("clip_cache", kept),
-        ("clips", compressed),
-        ("model", app.library.bytes()),
-    ]);
-    let levels = Level::ALL.into_iter().skip(1);
-    Json(Memory {
-        rss_bytes: reading.rss_bytes,
-        budget_bytes: reading.budget_bytes,
-        level: reading.level,
-        owners,
-        reclaims: levels
-            .map(|level| (level.name(), reading.reclaims[level as usize]))
-            .collect(),
-        reclaimed_bytes: reading.reclaimed_bytes,
-        last_reclaim: reading.last,
+#[derive(Serialize)]
+struct Allocator {
+    allocated_bytes: u64,
+    held_bytes: u64,
+}
+
+pub(super) async fn memory(State(app): State<App>) -> Result<Json<Memory>, Problem> {
+    // The kernel walks all of the process's pages for this, and whoever reclaims
+    // holds the watchdog for a moment.
+    aside(move || {
+        let held = app.watchdog.held();
+        let reading = app.watchdog.reading();
+        let mapped = Mapped::read();
+        let levels = Level::ALL.into_iter().skip(1);
+        Memory {
+            rss_bytes: reading.rss_bytes,
+            pss_bytes: mapped.map(|mapped| mapped.proportional),
+            private_bytes: mapped.map(|mapped| mapped.private),
+            budget_bytes: reading.budget_bytes,
+            level: reading.level,
+            allocator: native::heap().map(|heap| Allocator {
+                allocated_bytes: heap.allocated,
+                held_bytes: heap.held,
+            }),
+            held,
+            reclaims: levels
+                .map(|level| (level.name(), reading.reclaims[level as usize]))
+                .collect(),
+            reclaimed_bytes: reading.reclaimed_bytes,
+            last: reading.last,
+        }
     })
+    .await
+}
+
+/// How much is to be given back.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    level: Reclaimed,
+}
+
+/// The levels at which something is given back without anybody being refused.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Reclaimed {
+    Light,
+    Hard,
+}
+
+pub(super) async fn reclaim(
+    State(app): State<App>,
+    wanted: Result<Json<Wanted>, JsonRejection>,
+) -> Result<Json<Reclaim>, Problem> {
+    let Json(Wanted { level }) = wanted.map_err(|e| Problem::unprocessable(e.body_text()))?;
+    let level = match level {
+        Reclaimed::Light => Level::Light,
+        Reclaimed::Hard => Level::Hard,
+    };
+    aside(move || app.watchdog.reclaim(level)).await
+}
+
+/// Does what takes a while on a thread where it may.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<Json<T>, Problem> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map(Json)
+        .map_err(|_| Problem::internal("The memory could not be looked at: see the log."))
 }

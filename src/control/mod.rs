@@ -141,6 +141,7 @@ pub fn routes(app: App, config: &Config) -> Router {
     let guarded = Router::new()
         .route("/v1/status", get(status::status))
         .route("/v1/memory", get(memory::memory))
+        .route("/v1/memory/reclaim", post(memory::reclaim))
         .route("/v1/sessions/{id}/interrupt", post(speech::interrupt))
         .route("/v1/sessions", get(session::list).post(session::create))
         .route(

@@ -59,6 +59,8 @@ struct Process {
     budget_mb: f64,
     cpu_percent: f32,
     level: Level,
+    /// How many there are of each name.
+    threads: BTreeMap<String, usize>,
 }
 
 /// Milliseconds with two decimals: more is noise.
@@ -121,6 +123,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Status> {
             budget_mb: mb(reading.budget_bytes),
             cpu_percent: reading.cpu_percent,
             level: reading.level,
+            threads: crate::process::threads(),
         },
     })
 }

@@ -10,9 +10,9 @@ mod model; // one of them, loaded or not
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::memory::resident;
 use crate::model::{self as bundle, Bundle};
 use crate::native;
+use crate::process::{anonymous, resident};
 use crate::stage::lipsync::{self, Network, Runtime};
 use crate::stage::mel;
 pub use model::Model;
@@ -123,7 +123,7 @@ impl Library {
         Ok(model)
     }
 
-    /// Bytes of the files of every network that is loaded: about what the weights take.
+    /// Bytes that the networks which are loaded take.
     pub fn bytes(&self) -> usize {
         let loaded = self.models().into_iter().filter(|model| model.loaded());
         loaded.map(|model| model.bytes as usize).sum()
@@ -166,9 +166,9 @@ struct Loader {
 }
 
 impl Loader {
-    /// Loads a model that the process has room for.
-    fn load(&self, bundle: &Bundle) -> Result<Arc<Network>, Error> {
-        let needs = bundle.bytes() * COPIES + ASIDE;
+    /// Loads a model that the process has room for. Returns the bytes that it takes too.
+    fn load(&self, bundle: &Bundle) -> Result<(Arc<Network>, u64), Error> {
+        let needs = while_loading(bundle);
         let used = resident().unwrap_or(0);
         let left = self.budget.saturating_sub(used);
         if needs > left {
@@ -180,8 +180,22 @@ impl Loader {
                 wanted_mb: ((used + needs) >> 20) + 1,
             });
         }
-        Ok(load(bundle, &self.runtime)?)
+        // Without the runtime's code, which is read from the disk as it is first run and
+        // stays when the network goes, and without what was only needed to load it.
+        native::trim_allocator();
+        let before = anonymous().unwrap_or(0);
+        let network = load(bundle, &self.runtime)?;
+        native::trim_allocator();
+        let grown = anonymous().unwrap_or(0).saturating_sub(before);
+        // What others took or gave meanwhile is in this: it is no less than its files,
+        // and no more than was thought.
+        Ok((network, grown.clamp(bundle.bytes(), needs)))
     }
+}
+
+/// Bytes that the model of `bundle` takes while it loads, at most.
+pub fn while_loading(bundle: &Bundle) -> u64 {
+    bundle.bytes() * COPIES + ASIDE
 }
 
 /// Loads a model that hears no further than its manifest says.

@@ -38,5 +38,7 @@ pub mod sync;
 pub mod preview;
 // the proof that memory holds
 pub mod soak;
+// what a configuration needs
+pub mod needs;
 // the memory budget
 pub mod watchdog;

@@ -18,6 +18,7 @@ use crossbeam_channel::{Sender, bounded};
 
 use crate::avatar::Avatar;
 use crate::hub::Hub;
+use crate::media::AudioChunk;
 use crate::pool::{Frame, FramePool};
 use crate::ring::{self, ring};
 use crate::run::library::Model;
@@ -38,7 +39,7 @@ const SOUND_DEPTH: usize = 3;
 const FRAME_DEPTH: usize = 2;
 /// Frames of a session: those that wait, one drawn, one encoded, and for the
 /// window one waiting and one on its way.
-const FRAMES: usize = FRAME_DEPTH + 4;
+pub(super) const FRAMES: usize = FRAME_DEPTH + 4;
 /// Orders waiting for the render thread. It takes them every 40 ms.
 const ORDERS: usize = 8;
 /// Longest wait of whoever interrupts: the render thread answers within a frame.
@@ -378,6 +379,13 @@ impl Session {
     /// Bytes of its frames.
     pub fn pool_bytes(&self) -> usize {
         pool_bytes(&self.cast().avatar)
+    }
+
+    /// Bytes that its queues hold when they are full: live sound, pushed speech
+    /// decoded ahead, and a second of packets for a slow viewer.
+    pub fn queue_bytes(&self) -> usize {
+        let packets = self.video_kbps() as usize * 1_000 / 8;
+        (SOUND_DEPTH + speech::AHEAD) * size_of::<AudioChunk>() + packets
     }
 
     /// Ends the session: drops the source, lets the end run down the path, and

@@ -12,13 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::avatar::{Avatar, is_id};
 use crate::bounds::{OutOfBounds, within};
-use crate::memory::resident;
 use crate::model::Bundle;
 use crate::native;
+use crate::process::resident;
 use crate::run::admission;
 use crate::run::avatars::{self, Avatars};
 use crate::run::library::{self, Library, Model};
-use crate::run::session::{self, ChangeError, Parts, Session, pool_bytes};
+use crate::run::needs;
+use crate::run::session::{self, ChangeError, Parts, Session};
 use crate::run::speech;
 use crate::stage::audio::{self, Source};
 use crate::stage::{encode, voice};
@@ -450,7 +451,7 @@ impl Sessions {
 
     /// Whether the budget has room for a session with `avatar`.
     fn has_room(&self, avatar: &Avatar) -> Result<(), Error> {
-        let needs = admission::needs(pool_bytes(avatar), avatar);
+        let needs = needs::session(avatar.size);
         let left = self.kit.budget.saturating_sub(resident().unwrap_or(0));
         if needs <= left {
             return Ok(());

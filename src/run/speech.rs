@@ -23,7 +23,7 @@ use crate::stage::audio::file::{self, SoundFile};
 mod decoder;
 
 /// Chunks decoded ahead: 800 ms, which outlasts a slow disk, and 200 kB.
-const AHEAD: usize = 20;
+pub(super) const AHEAD: usize = 20;
 // Speech begins once it fills the renderer's line and the frame to be played.
 const _: () = assert!(AHEAD as f64 * FRAME_PERIOD.as_millis() as f64 >= MOST_LOOK_AHEAD_MS);
 /// Utterances that may wait, however short: each holds an open file.

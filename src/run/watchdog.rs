@@ -1,12 +1,16 @@
 //! Holds the memory budget: reads resident memory once a second, and has caches
-//! emptied and models unloaded when it runs out.
+//! emptied, models unloaded and what nobody watches closed when it runs out.
 //!
-//! What streams goes on streaming: everything that is given back here is a
-//! convenience. The watchdog also turns the counters into one line of the log
-//! every ten seconds.
+//! What is watched goes on: everything that is given back here is a convenience.
+//! Only when that isn't enough for a while does the process ask to be ended, so
+//! that a supervisor starts it anew before the system kills it. The watchdog also
+//! turns the counters into one line of the log every ten seconds.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+mod caches; // the clips' caches of all sessions
+mod reclaim; // what is given up, and what came back
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -16,18 +20,21 @@ use serde::Serialize;
 
 use crate::memory::{Config, Level};
 use crate::native;
-use crate::run::library::{LETTING_GO, Library};
+use crate::run::library::Library;
 use crate::run::sessions::Sessions;
-use crate::stage::send::Viewers;
+use crate::stage::send::{VIEWER_BYTES, Viewers};
+use caches::Caches;
+pub use reclaim::Reclaim;
+use reclaim::{Patience, megabytes};
 
 /// From one reading to the next.
 const PERIOD: Duration = Duration::from_secs(1);
 /// Readings between two lines of the log.
 const LINE: u64 = 10;
-/// Bytes given back that are worth a line of the log.
-const WORTH_A_LINE: u64 = 1 << 20;
-/// A model that no mouth was drawn with for so long is idle when memory is short.
-const IDLE: Duration = Duration::from_secs(1);
+/// Reclaims that are remembered, for whoever asks what happened.
+const REMEMBERED: usize = 16;
+/// How long caches stay empty that were emptied by hand: long enough to look.
+const EMPTY: Duration = Duration::from_secs(10);
 
 /// What the watchdog watches over.
 pub struct Watched {
@@ -37,8 +44,12 @@ pub struct Watched {
     pub library: Arc<Library>,
     /// The viewers, who are refused over budget.
     pub viewers: Viewers,
+    /// What the clips' caches may have together, in bytes.
+    pub clip_cache: usize,
     /// A model that nobody wanted for so long is unloaded even with memory to spare.
     pub idle_unload: Duration,
+    /// Ends the process: it has been over its budget for too long.
+    pub give_up: Box<dyn Fn() + Send>,
 }
 
 /// What was read last, and what was done so far.
@@ -56,25 +67,23 @@ pub struct Reading {
     pub reclaims: [u64; Level::ALL.len()],
     /// Bytes of resident memory that they gave back.
     pub reclaimed_bytes: u64,
-    /// What was done last.
-    pub last: Option<Reclaim>,
+    /// What was done last, the newest first, [`REMEMBERED`] at most.
+    pub last: VecDeque<Reclaim>,
 }
 
-/// What was given up to stay within the budget, and what came back.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Reclaim {
-    /// The level whose actions ran.
-    pub level: Level,
-    /// Bytes of decoded pictures that were forgotten.
-    pub clip_cache_bytes: usize,
-    /// Bytes of the model that was unloaded.
-    pub model_bytes: usize,
-    /// By how many bytes resident memory shrank, with what the allocator kept.
-    pub returned_bytes: u64,
+/// Who holds how many bytes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Held {
+    /// By who holds them. What is missing from the sum is code, stacks and the
+    /// libraries' own.
+    pub owners: BTreeMap<&'static str, u64>,
+    /// Decoded pictures of clips that are kept, which are the clips'.
+    pub clip_cache_bytes: u64,
 }
 
 /// The thread that watches. Dropping it ends the watch.
 pub struct Watchdog {
+    watch: Arc<Mutex<Watch>>,
     reading: Arc<Mutex<Reading>>,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -95,20 +104,16 @@ impl Watchdog {
         let (stop, stopped) = bounded(0);
         let mut watch = Watch {
             process,
+            clip_cache: watched.clip_cache,
             watched,
-            clip_cache: config.clip_cache(),
             reading: Arc::clone(&reading),
             drawn: HashMap::new(),
+            patience: Patience::new(Duration::from_secs(config.over_s)),
+            empty_until: None,
         };
-        let rss = watch.read().rss_bytes;
-        if rss > config.budget() {
-            tracing::warn!(
-                "memory.budget_mb is {}, but the process takes {} MB before anybody watches: no viewer will be taken. Set it to {} or more",
-                config.budget_mb,
-                rss >> 20,
-                (rss >> 20) * 2
-            );
-        }
+        watch.read();
+        let watch = Arc::new(Mutex::new(watch));
+        let watching = Arc::clone(&watch);
         let thread = std::thread::Builder::new()
             .name("watchdog".into())
             .spawn(move || {
@@ -117,11 +122,12 @@ impl Watchdog {
                 while stopped.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
                     turn += 1;
                     let now = Instant::now();
-                    watch.turn(now, now - last, turn % LINE == 0);
+                    lock(&watching).turn(now, now - last, turn % LINE == 0);
                     last = now;
                 }
             })?;
         Ok(Self {
+            watch,
             reading,
             stop: Some(stop),
             thread: Some(thread),
@@ -130,8 +136,25 @@ impl Watchdog {
 
     /// What was read last.
     pub fn reading(&self) -> Reading {
-        let reading = self.reading.lock();
-        reading.unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.reading).clone()
+    }
+
+    /// Does what the watchdog does at `level`, and says what came back. Takes a
+    /// tenth of a second or two.
+    pub fn reclaim(&self, level: Level) -> Reclaim {
+        let mut watch = lock(&self.watch);
+        let now = Instant::now();
+        if level >= Level::Hard {
+            watch.empty_until = Some(now + EMPTY);
+        }
+        let done = watch.reclaim(level, "asked for".into(), now);
+        watch.note(&done, true);
+        done
+    }
+
+    /// Who holds how many bytes.
+    pub fn held(&self) -> Held {
+        lock(&self.watch).held()
     }
 }
 
@@ -148,116 +171,138 @@ impl Drop for Watchdog {
 struct Watch {
     process: Process,
     watched: Watched,
+    /// What the clips' caches may have now, in bytes.
     clip_cache: usize,
     reading: Arc<Mutex<Reading>>,
     /// Frames that each session had drawn at the last reading.
     drawn: HashMap<String, u64>,
+    patience: Patience,
+    /// Until when caches stay empty although there is room.
+    empty_until: Option<Instant>,
 }
 
 impl Watch {
     fn turn(&mut self, now: Instant, passed: Duration, line: bool) {
-        let was = self.lock().level;
+        let was = lock(&self.reading).level;
         let reading = self.read();
-        let level = was.next(reading.rss_bytes, reading.budget_bytes);
+        let (rss, budget) = (reading.rss_bytes, reading.budget_bytes);
+        let level = was.next(rss, budget);
+        let full = format!("{} of {} MB", megabytes(rss), megabytes(budget));
         if level != was {
-            tracing::info!(
-                rss_mb = reading.rss_bytes >> 20,
-                budget_mb = reading.budget_bytes >> 20,
-                "memory is {}, was {}",
-                level.name(),
-                was.name()
-            );
-            self.lock().level = level;
+            let (level, was) = (level.name(), was.name());
+            tracing::info!("memory is {level}, was {was}: {full} are resident");
         }
-        if level > was || (level > Level::Normal && line) {
-            self.reclaim(level, level > was, now);
+        lock(&self.reading).level = level;
+        if level != was {
+            self.enter(was, level);
+        }
+        // Over the budget every second counts. Below, what was given up once has
+        // little to give again, and a trim takes the allocator's locks.
+        if level > was || level == Level::Over || (level > Level::Normal && line) {
+            let reason = match level > was {
+                true => format!("{full} are resident"),
+                false => format!("still {full}"),
+            };
+            let done = self.reclaim(level, reason, now);
+            // What is repeated at a level that lasts is worth a line only if it helped.
+            self.note(&done, level > was || done.worth_a_line());
         } else if self.unload(now, self.watched.idle_unload) > 0 {
             native::trim_allocator();
             tracing::info!("a model is unloaded: no mouth was drawn with it for a while");
         }
-        if level != was {
-            self.allow(was, level);
-        }
         self.watched.sessions.close_idle(now);
+        self.allow(now, level);
+        self.over(now, level > was);
         self.count(passed, line);
     }
 
     fn read(&mut self) -> Reading {
         let rss = self.process.memory_info().map(|memory| memory.rss());
         let cpu = self.process.cpu_percent().unwrap_or_default();
-        let mut reading = self.lock();
+        let mut reading = lock(&self.reading);
         // What can't be read, for want of a descriptor, is as it was.
         reading.rss_bytes = rss.unwrap_or(reading.rss_bytes);
         reading.cpu_percent = cpu;
         reading.clone()
     }
 
-    /// Lets caches and viewers have what the level leaves them. A cache that ran
-    /// into the hard level gets half of it next time, or it would fill and be
-    /// emptied for ever.
-    fn allow(&mut self, was: Level, level: Level) {
+    /// What changes with the level itself. A cache that ran into the hard level
+    /// gets half of it next time, or it would fill and be emptied for ever.
+    fn enter(&mut self, was: Level, level: Level) {
         if was < Level::Hard && level >= Level::Hard {
             self.clip_cache /= 2;
-        }
-        let avatars = self.watched.sessions.avatars();
-        match level {
-            Level::Normal => avatars.set_clip_cache(self.clip_cache),
-            Level::Light => avatars.freeze_clip_cache(),
-            Level::Hard | Level::Over => avatars.set_clip_cache(0),
         }
         self.watched.viewers.refuse(level == Level::Over);
     }
 
-    /// Does what the level asks for and notes what came back.
-    fn reclaim(&mut self, level: Level, entered: bool, now: Instant) {
-        let before = self.read().rss_bytes;
-        let (mut clip_cache_bytes, mut model_bytes) = (0, 0);
-        if level >= Level::Hard {
-            clip_cache_bytes = self.watched.sessions.avatars().clear_clip_cache();
-            model_bytes = self.unload(now, IDLE);
+    /// Lets caches have what the level leaves them.
+    fn allow(&mut self, now: Instant, level: Level) {
+        self.empty_until = self.empty_until.filter(|until| now < *until);
+        let caches = Caches::of(&self.watched.sessions);
+        match level {
+            _ if self.empty_until.is_some() => caches.close(),
+            Level::Normal => {
+                let reading = lock(&self.reading);
+                let light = Level::Light.begins_at(reading.budget_bytes);
+                let left = light.saturating_sub(reading.rss_bytes);
+                caches.allow(self.clip_cache, usize::try_from(left).unwrap_or(usize::MAX));
+            }
+            Level::Light => caches.freeze(),
+            Level::Hard | Level::Over => caches.close(),
         }
-        native::trim_allocator();
-        let after = self.read().rss_bytes;
-        let done = Reclaim {
-            level,
-            clip_cache_bytes,
-            model_bytes,
-            returned_bytes: before.saturating_sub(after),
-        };
-        let mut reading = self.lock();
-        reading.reclaims[level as usize] += 1;
-        reading.reclaimed_bytes += done.returned_bytes;
-        reading.last = Some(done);
-        drop(reading);
-        // What is repeated at a level that lasts is worth a line only if it helped.
-        if !entered && done.returned_bytes < WORTH_A_LINE {
-            return;
-        }
-        tracing::info!(
-            level = level.name(),
-            clip_cache_kb = clip_cache_bytes >> 10,
-            model_kb = model_bytes >> 10,
-            returned_kb = done.returned_bytes >> 10,
-            rss_mb = after >> 20,
-            "memory reclaimed"
-        );
     }
 
-    /// Unloads the models that nobody wanted for `idle`, and waits until they are
-    /// gone. Returns their bytes.
-    fn unload(&self, now: Instant, idle: Duration) -> usize {
-        let library = &self.watched.library;
-        let bytes = library.bytes();
-        if !library.unload_idle(now, idle) {
-            return 0;
+    /// What is done when everything that could be given up was, and it is not
+    /// enough: one second after the other a session that nobody watches is
+    /// closed, and at last the process ends.
+    fn over(&mut self, now: Instant, entered: bool) {
+        let reading = lock(&self.reading).clone();
+        let over = reading.rss_bytes > reading.budget_bytes;
+        if over && !entered {
+            if let Some(id) = self.watched.sessions.close_newest_unwatched() {
+                tracing::warn!(
+                    "the session {id} is closed: memory is over its budget, and nobody watches it"
+                );
+                native::trim_allocator();
+            }
         }
-        let left = library.bytes();
-        std::thread::sleep(LETTING_GO);
-        bytes.saturating_sub(left)
+        if self.patience.is_out(now, over) {
+            tracing::error!(
+                "{} MB are resident, and memory.budget_mb allows {}: the process has been over its budget for {} s, and ends",
+                megabytes(reading.rss_bytes),
+                megabytes(reading.budget_bytes),
+                self.patience.limit.as_secs()
+            );
+            (self.watched.give_up)();
+        }
+    }
+
+    fn held(&self) -> Held {
+        let sessions = self.watched.sessions.all();
+        let sum = |bytes: fn(&crate::run::session::Session) -> usize| {
+            sessions.iter().map(|s| bytes(s) as u64).sum::<u64>()
+        };
+        let viewers: usize = sessions
+            .iter()
+            .map(|s| self.watched.viewers.count(&s.id))
+            .sum();
+        let caches = Caches::of(&self.watched.sessions);
+        let owners = BTreeMap::from([
+            ("frames", sum(|session| session.pool_bytes())),
+            ("clips", caches.clips()),
+            ("models", self.watched.library.bytes() as u64),
+            ("queues", sum(|session| session.queue_bytes())),
+            ("viewers", viewers as u64 * VIEWER_BYTES),
+        ]);
+        Held {
+            owners,
+            clip_cache_bytes: caches.kept(),
+        }
     }
 
     /// Frames a second, and the line of the log.
     fn count(&mut self, passed: Duration, line: bool) {
+        let rss_mb = lock(&self.reading).rss_bytes >> 20;
         let sessions = self.watched.sessions.all();
         self.drawn
             .retain(|id, _| sessions.iter().any(|session| session.id == *id));
@@ -278,7 +323,7 @@ impl Watch {
                     fps = format!("{fps:.1}"),
                     frame_mean_ms = format!("{:.1}", frame.mean.as_secs_f64() * 1e3),
                     frame_max_ms = format!("{:.1}", frame.max.as_secs_f64() * 1e3),
-                    rss_mb = self.lock().rss_bytes >> 20,
+                    rss_mb,
                     ring = stats.ring_depth.get(),
                     viewers = self.watched.viewers.count(&session.id),
                     "streaming"
@@ -286,8 +331,8 @@ impl Watch {
             }
         }
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Reading> {
-        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -122,7 +122,7 @@ def test_a_model_that_nobody_wants_is_unloaded_and_comes_back(own, tmp_path):
 
 def test_a_budget_without_room_is_told_with_one_that_has(own):
     code, said = refused("serve", "--set", "memory.budget_mb=32", "--set", "http.listen=127.0.0.1:0", "--set", "media.udp_port=0")
-    assert code == 1 and "Raise the budget to" in said, said
+    assert code == 1 and "memory.budget_mb is 32" in said and "set it to" in said, said
 
 
 def test_a_provider_that_is_not_there_is_refused_or_done_without(own):

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::list::Job;
 use super::{Outcome, Status};
-use crate::memory;
+use crate::process::resident;
 use crate::run::offline::{self, Identity};
 
 /// From one look whether the list was stopped to the next.
@@ -63,11 +63,11 @@ impl Program {
     /// Renders `job`, or goes on with it, and tells what becomes of it.
     pub(super) fn render(&self, job: Job, stopped: &AtomicBool, tell: &Sender<News>) {
         let job = Arc::new(job);
-        let before = memory::resident();
+        let before = resident();
         let news = match self.attempt(&job, stopped, tell) {
             Ok(None) => News::Stopped,
             Ok(Some(mut outcome)) => {
-                outcome.delta_mb = memory::resident()
+                outcome.delta_mb = resident()
                     .zip(before)
                     .map(|(after, before)| (after as f64 - before as f64) / 1e6);
                 News::Ended(outcome)

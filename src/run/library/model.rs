@@ -21,8 +21,10 @@ pub struct Model {
     pub bundle: Bundle,
     /// The side of the square face that the network takes, in pixels.
     pub side: usize,
-    /// Bytes of the networks' files, weights and all.
+    /// Bytes that the networks take, as they were measured while they were loaded.
     pub bytes: u64,
+    /// Bytes of their files.
+    files: u64,
     /// When one of them was last changed.
     changed: Option<SystemTime>,
     loader: Arc<Loader>,
@@ -50,12 +52,13 @@ impl Model {
         loader: &Arc<Loader>,
         now: Instant,
     ) -> Result<Arc<Self>, Error> {
-        let (bytes, changed) = (bundle.bytes(), changed(&bundle));
-        let network = loader.load(&bundle)?;
+        let (files, changed) = (bundle.bytes(), changed(&bundle));
+        let (network, bytes) = loader.load(&bundle)?;
         Ok(Arc::new(Self {
             side: network.size(),
             bundle,
             bytes,
+            files,
             changed,
             loader: Arc::clone(loader),
             state: Mutex::new(State {
@@ -72,14 +75,14 @@ impl Model {
 
     /// Whether this is the model that `bundle` has now.
     pub(super) fn is_of(&self, bundle: &Bundle) -> bool {
-        self.bundle == *bundle && self.bytes == bundle.bytes() && self.changed == changed(bundle)
+        self.bundle == *bundle && self.files == bundle.bytes() && self.changed == changed(bundle)
     }
 
     /// Loads the network if it isn't, and says that it is wanted.
     pub(super) fn ensure(&self, now: Instant) -> Result<(), Error> {
         self.lock().wanted = now;
         if !self.loaded() {
-            let network = self.loader.load(&self.bundle)?;
+            let (network, _) = self.loader.load(&self.bundle)?;
             self.lock().network = Some(network);
             self.failed.store(false, Relaxed);
         }
@@ -157,11 +160,11 @@ impl Model {
     fn load_aside(&self) {
         let loaded = self.loader.load(&self.bundle);
         let fits = match loaded {
-            Ok(network) if network.size() == self.side => {
+            Ok((network, _)) if network.size() == self.side => {
                 self.lock().network = Some(network);
                 true
             }
-            Ok(network) => {
+            Ok((network, _)) => {
                 tracing::error!(
                     "the mouth rests: the model {} now takes {} pixels, and took {} before; choose it anew to use it",
                     self.bundle.id,

@@ -1,0 +1,48 @@
+//! What a configuration needs: the terms of the memory formula.
+//!
+//! The constants were read off `/proc/PID/smaps` of a server with `ava` (576×720) and
+//! empty caches, on x86-64 with glibc, and rounded up: the sum is to hold, and to be
+//! no more than a quarter above what a server that talks really takes
+//! (`tests/system/test_memory.py` holds it to both).
+
+use crate::avatar::{Avatar, SPARE};
+use crate::memory::Formula;
+use crate::pool::Size;
+use crate::run::session::FRAMES;
+use crate::stage::send::VIEWER_BYTES;
+
+/// The program: 12 MB of its own code, 22 of libraries' (OpenCV's and those that it
+/// brings are 15 of them), 8 of tables, stacks and the page's server.
+const PROGRAM: u64 = 42 << 20;
+/// ONNX Runtime's code as far as it is run, 19 MB, and what it keeps for itself.
+const RUNTIME: u64 = 20 << 20;
+/// What a session takes whatever its pictures' size: stacks, Opus, what it hears
+/// with, speech that was decoded ahead.
+const SESSION: u64 = 6 << 20;
+/// What decodes the clip and encodes its pictures, in pictures: the decoder and
+/// H.264 took 19 MB, or 32, and VP8, which runs only while somebody wants it, 14 MB,
+/// or 24.
+const CODERS: u64 = 32 + 24;
+
+/// The sum for one session of `avatar` with the model `model`, whose networks take so
+/// many bytes, and so many viewers.
+pub fn formula(budget: u64, avatar: &Avatar, model: (&str, u64), viewers: u32) -> Formula {
+    let clips: usize = avatar.clips().map(|(_, clip)| clip.bytes()).sum();
+    let (id, bytes) = model;
+    Formula::new(budget)
+        .with("program", PROGRAM)
+        .with("ONNX Runtime", RUNTIME)
+        .with(format!("model {id}"), bytes)
+        .with(format!("clips of {}", avatar.id), clips as u64)
+        .with("session live", session(avatar.size))
+        .with(
+            format!("viewers, {viewers} at most,"),
+            u64::from(viewers) * VIEWER_BYTES,
+        )
+}
+
+/// What one more session of pictures of this size takes, in bytes.
+pub fn session(size: Size) -> u64 {
+    let pictures = (FRAMES + SPARE) as u64 + CODERS;
+    SESSION + pictures * size.i420_bytes() as u64
+}
