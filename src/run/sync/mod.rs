@@ -27,7 +27,7 @@ use crate::stage::audio::file;
 use crate::stage::voice;
 
 /// Where the best fit lies in renders that are neither early nor late: in six of
-/// both avatars with six voices from about -6 to +17 ms, and this in their middle.
+/// both avatars with six voices from -8 to +17 ms, and this in about their middle.
 pub const BIAS_MS: f64 = 6.0;
 /// Least speech, and least time with a face, that anything can be told by.
 const LEAST: Duration = Duration::from_secs(2);
