@@ -156,9 +156,7 @@ impl Sampler {
             let spread =
                 rss().fold(f64::NEG_INFINITY, f64::max) - rss().fold(f64::INFINITY, f64::min);
             let threads = before.map_or(f64::INFINITY, |before| before.threads);
-            let helpers = looks
-                .back()
-                .is_some_and(|look| look.threads as f64 > threads);
+            let helpers = looks.iter().any(|look| look.threads as f64 > threads);
             let quiet = spread < QUIET_MB && !helpers;
             if looks.len() == LOOKS && (quiet || look >= PATIENCE) {
                 let of = |value: fn(&Taken) -> f64| {
