@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use mouthpiece::avatar::Avatar;
 use mouthpiece::media::{AudioChunk, FRAME_PERIOD};
-use mouthpiece::memory::resident;
+use mouthpiece::process::resident;
 use mouthpiece::pool::FramePool;
 use mouthpiece::run::library::{Error, Library, Model};
 use mouthpiece::run::renderer::{Cast, Change, Renderer, SOURCE};
