@@ -6,18 +6,22 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
+use crate::events::Event;
 use crate::hub::Hub;
 use crate::media::{AudioChunk, Codec, FRAME_PERIOD, Packet};
 use crate::pool::Frame;
 use crate::ring::{self, Next};
 use crate::run::pacer::Pacer;
 use crate::run::script::{Interrupted, Script};
+use crate::run::speech::{Accepted, Opened};
 use crate::stage::encode::{Opus, Pictures};
 use crate::stats::Stats;
 
 /// What others ask of the render thread.
 pub(super) enum Order {
     Interrupt(Sender<Interrupted>),
+    /// An interrupt, and what is said in the place of what was cut.
+    Replace(Box<Opened>, Sender<(Interrupted, Option<Accepted>)>),
 }
 
 /// The render thread: from sound to frames, and sound to packets.
@@ -43,12 +47,23 @@ impl Rendering {
                 Next::Closed => return,
             };
             self.stats.ring_depth.set(sound.len() as f64);
-            while let Ok(Order::Interrupt(answer)) = self.orders.try_recv() {
-                // Whoever asked may have stopped waiting.
-                let _gone = answer.try_send(self.script.interrupt());
+            while let Ok(order) = self.orders.try_recv() {
+                self.obey(order);
             }
             let in_time = pacer.behind(now) < FRAME_PERIOD;
             self.turn(now, pts, live.as_ref(), in_time);
+        }
+    }
+
+    /// Whoever asked may have stopped waiting for the answer.
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Interrupt(answer) => {
+                let _gone = answer.try_send(self.script.interrupt());
+            }
+            Order::Replace(next, answer) => {
+                let _gone = answer.try_send(self.script.interrupt_with(*next));
+            }
         }
     }
 
@@ -66,7 +81,12 @@ impl Rendering {
         let played = self
             .script
             .play(now, pts, live, watched && in_time, on_sound);
-        self.stats.talking.set(f64::from(u8::from(played.talking)));
+        let talking = f64::from(u8::from(played.talking));
+        if talking != self.stats.talking.get() {
+            self.stats.talking.set(talking);
+            let state = if played.talking { "talking" } else { "idle" };
+            self.stats.events.post(Event::State { state });
+        }
         let Some(mut frame) = played.frame else {
             self.stats.late_frames.add(u64::from(watched && !in_time));
             return;

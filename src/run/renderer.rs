@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::avatar::{Avatar, Clip, Face, Picture, Player};
+use crate::events::Event;
 use crate::media::{AudioChunk, FPS, FRAME_PERIOD};
 use crate::pool::{Frame, FramePool, Size};
 use crate::run::library::{Library, Model};
@@ -42,6 +43,8 @@ pub type Speaker = u64;
 
 /// The source, as a [`Speaker`].
 pub const SOURCE: Speaker = 0;
+/// Silence in the place of pushed sound that is late, as a [`Speaker`].
+pub const NOBODY: Speaker = u64::MAX;
 
 /// 40 ms of the show.
 pub struct Played {
@@ -103,6 +106,8 @@ impl Renderer {
         let model = self.drawing.library.model();
         self.hearing.take_over(&model.bundle.manifest);
         self.drawing.take_over(&model, now);
+        let model = model.bundle.id.as_str().into();
+        self.stats.events.post(Event::Model { model });
     }
 
     /// Takes one more chunk, which will be played after those that wait.
@@ -116,6 +121,18 @@ impl Renderer {
     pub fn forget(&mut self) {
         self.hearing.forget();
         self.drawing.forget(self.hearing.played);
+    }
+
+    /// Lets the silence of [`NOBODY`] go that waits last in the line.
+    pub fn forget_silence(&mut self) {
+        self.hearing.forget_silence();
+        let heard = self.hearing.played + self.hearing.line.len() as u64;
+        self.drawing.forget(heard);
+    }
+
+    /// What the session measures.
+    pub fn stats(&self) -> &Arc<Stats> {
+        &self.stats
     }
 
     /// Plays the chunk that has waited longest, for the moment `pts`. `on_sound`

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Sender, bounded};
 
 use crate::avatar::Avatar;
+use crate::events::Event;
 use crate::hub::Hub;
 use crate::pool::{Frame, FramePool};
 use crate::ring::{self, ring};
@@ -24,7 +25,7 @@ use crate::run::library::Library;
 use crate::run::live::{Encoding, Order, Rendering, Sound};
 use crate::run::renderer::{self, Renderer};
 use crate::run::script::{Interrupted, Script};
-use crate::run::speech::{self, Speech};
+use crate::run::speech::{self, Accepted, Opened, Speech};
 use crate::stage::audio::microphone::Microphone;
 use crate::stage::audio::{self, Source, device};
 use crate::stage::encode::{self, Opus, Pictures};
@@ -214,6 +215,17 @@ impl Session {
         answered.recv_timeout(ANSWER).ok()
     }
 
+    /// Like [`Session::interrupt`], and `next` is said in the place of what was
+    /// cut: nothing comes in between. `None` when the session is ending.
+    pub fn interrupt_with(&self, next: Opened) -> Option<(Interrupted, Accepted)> {
+        let (answer, answered) = bounded(1);
+        self.orders
+            .send_timeout(Order::Replace(Box::new(next), answer), ANSWER)
+            .ok()?;
+        let (interrupted, accepted) = answered.recv_timeout(ANSWER).ok()?;
+        Some((interrupted, accepted?))
+    }
+
     /// Changes the bitrate of the pictures from the next frame on, in kbit/s.
     ///
     /// # Errors
@@ -286,6 +298,7 @@ impl Session {
         let Some(ending) = lock(&self.ending).take() else {
             return;
         };
+        self.stats.events.post(Event::Ended);
         drop(ending.source);
         for thread in [ending.render, ending.encode] {
             // A panic was printed by the thread itself.

@@ -14,6 +14,7 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use psutil::process::Process;
 use serde::Serialize;
 
+use crate::events::Event;
 use crate::memory::{Config, Level};
 use crate::native;
 use crate::run::library::{LETTING_GO, Library};
@@ -168,6 +169,10 @@ impl Watch {
                 was.name()
             );
             self.lock().level = level;
+            for session in self.watched.sessions.all() {
+                let level = level.name();
+                session.stats.events.post(Event::Memory { level });
+            }
         }
         if level > was || (level > Level::Normal && line) {
             self.reclaim(level, level > was, now);
