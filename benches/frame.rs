@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mouthpiece::avatar::Avatar;
 use mouthpiece::hub::Hub;
@@ -78,7 +78,14 @@ impl Bench {
         let (stats, hub) = (Stats::new(), Hub::new());
         let pool = FramePool::new(2, self.avatar.size);
         let voice = voice::Config::default();
-        let renderer = Renderer::new(&self.avatar, &self.library, &voice, pool, &stats, now);
+        let renderer = Renderer::new(
+            &self.avatar,
+            &self.library.configured(),
+            &voice,
+            pool,
+            &stats,
+            now,
+        );
         let (speech, heard) = Speech::start(&speech::Config::default()).expect("a thread");
         let mut script = Script::new(renderer.expect("made"), speech, heard, None).expect("made");
         let mut opus = Opus::new(&config).expect("built in");
@@ -115,13 +122,13 @@ impl Bench {
             Parts {
                 id: "bench",
                 avatar: Arc::clone(&self.avatar),
-                library: Arc::clone(&self.library),
+                model: self.library.configured(),
                 audio: &audio,
                 file: self.welcome.clone(),
                 speech: &speech::Config::default(),
                 voice: &voice::Config::default(),
                 encode: &encode::Config::default(),
-                clip_cache: memory::Config::default().clip_cache(),
+                idle_timeout: Duration::ZERO,
             },
             false,
         )

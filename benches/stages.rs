@@ -232,12 +232,19 @@ impl Bench {
     }
 
     fn network(&self) -> Mouth {
-        Mouth::new(&self.library.want(0, Instant::now()).expect("loaded")).expect("tensors")
+        Mouth::new(
+            &self
+                .library
+                .configured()
+                .want(Instant::now())
+                .expect("loaded"),
+        )
+        .expect("tensors")
     }
 
     fn compositor(&self) -> Compositor {
-        let library = &self.library;
-        Compositor::new(self.avatar.size, library.side(), &library.bundle().manifest)
+        let model = self.library.configured();
+        Compositor::new(self.avatar.size, model.side, &model.bundle.manifest)
     }
 
     /// What the model hears for frame `frame` of the speech.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::run::speech;
+use crate::run::{sessions, speech};
 use crate::stage::{audio, encode, lipsync, send, voice};
 use crate::{control, memory, toml_error};
 
@@ -33,6 +33,8 @@ pub struct Config {
     pub encode: encode::Config,
     /// `[models]`: how networks run.
     pub models: lipsync::Config,
+    /// `[sessions]`: those that the API makes.
+    pub sessions: sessions::Config,
     /// `[memory]`: the budget.
     pub memory: memory::Config,
 }
@@ -165,6 +167,7 @@ impl Config {
             self.speech.check(),
             self.voice.check(),
             self.models.check(),
+            self.sessions.check(),
             self.memory.check(),
         ];
         let others = others.into_iter().collect::<Result<(), _>>();

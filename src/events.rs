@@ -62,6 +62,11 @@ pub enum Event {
         /// Its name, or why it isn't.
         detail: Box<str>,
     },
+    /// Another avatar is shown.
+    Avatar {
+        /// Its id.
+        avatar: Box<str>,
+    },
     /// Another model draws the mouth.
     Model {
         /// Its id.

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use mouthpiece::config::Config;
-use mouthpiece::pool::Size;
 
 /// Streams a digital human in real time: sound goes in, a face that speaks it
 /// comes out.
@@ -82,24 +81,10 @@ enum Command {
     /// Show the pictures that `serve --preview` sends by standard input.
     #[command(hide = true)]
     Window {
-        /// Columns of a picture; even.
-        #[arg(long, value_parser = pixels)]
-        width: usize,
-        /// Rows of a picture; even.
-        #[arg(long, value_parser = pixels)]
-        height: usize,
         /// What stands above the window.
         #[arg(long, default_value = "Mouthpiece")]
         title: String,
     },
-}
-
-/// A side of a picture, as I420 wants it.
-fn pixels(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(side @ 2..=8192) if side % 2 == 0 => Ok(side),
-        _ => Err("an even number from 2 to 8192".into()),
-    }
 }
 
 /// Where the configuration comes from.
@@ -170,10 +155,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Avatar { settings, action } => commands::avatar::run(&settings, &action),
         Command::Model { settings, action } => commands::model::run(&settings.load()?, &action),
         Command::Doctor { settings } => commands::doctor::run(settings.load()),
-        Command::Window {
-            width,
-            height,
-            title,
-        } => commands::window::run(Size { width, height }, &title),
+        Command::Window { title } => commands::window::run(&title),
     }
 }

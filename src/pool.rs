@@ -82,10 +82,16 @@ impl FramePool {
             pts,
             accepted: None,
             begun: None,
+            cpu: Duration::ZERO,
             size: self.size,
             i420: self.free.pop()?,
             home: Arc::clone(&self.free),
         })
+    }
+
+    /// Size of its frames in pixels.
+    pub fn size(&self) -> Size {
+        self.size
     }
 
     /// Frames at home.
@@ -108,6 +114,8 @@ pub struct Frame {
     pub accepted: Option<Instant>,
     /// When its turn began.
     pub begun: Option<Instant>,
+    /// Processor time that it has taken so far.
+    pub cpu: Duration,
     size: Size,
     i420: Box<[u8]>,
     home: Home,

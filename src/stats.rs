@@ -98,6 +98,15 @@ impl Timing {
         self.recent_us[slot].store(us, Relaxed);
     }
 
+    /// Adds to the sums what `other` measured in all.
+    fn absorb(&self, other: &Self) {
+        for (sum, part) in self.buckets.iter().zip(&other.buckets) {
+            sum.fetch_add(part.load(Relaxed), Relaxed);
+        }
+        self.count.fetch_add(other.count.load(Relaxed), Relaxed);
+        self.sum_us.fetch_add(other.sum_us.load(Relaxed), Relaxed);
+    }
+
     /// The last 250 durations.
     pub fn recent(&self) -> Recent {
         let mut us: Vec<u32> = self
@@ -170,6 +179,8 @@ pub struct Stats {
     pub encode: Timing,
     /// A frame's whole way, from its chunk's turn to its packets.
     pub frame: Timing,
+    /// Processor time of a frame, in the threads that render and encode it.
+    pub frame_cpu: Timing,
     /// From accepting sound to handing its picture to the network.
     pub voice_latency: Timing,
     /// What happened, one by one.
@@ -193,6 +204,14 @@ impl Stats {
             ("frame", &self.frame),
         ]
     }
+
+    /// Adds to the timings' sums those of a session that has ended.
+    pub fn absorb(&self, ended: &Self) {
+        for ((_, sum), (_, part)) in self.stages().into_iter().zip(ended.stages()) {
+            sum.absorb(part);
+        }
+        self.voice_latency.absorb(&ended.voice_latency);
+    }
 }
 
 #[cfg(test)]
@@ -210,6 +229,19 @@ mod tests {
         assert_eq!(recent.max, Duration::from_millis(1_000));
         assert_eq!(recent.p50, Duration::from_millis(875));
         assert_eq!(recent.p95, Duration::from_millis(987));
+    }
+
+    #[test]
+    fn the_sums_of_what_has_ended_are_kept() {
+        let (sum, one) = (Stats::new(), Stats::new());
+        sum.encode.add(Duration::from_millis(3));
+        one.encode.add(Duration::from_millis(1));
+        one.voice_latency.add(Duration::from_secs(9));
+        sum.absorb(&one);
+        let (cumulative, count, seconds) = sum.encode.histogram();
+        assert_eq!((cumulative[1], cumulative[3], count), (1, 2, 2));
+        assert!((seconds - 0.004).abs() < 1e-9);
+        assert_eq!(sum.voice_latency.histogram().1, 1);
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn from_the_device_to_the_encoder_nothing_is_allocated() {
     let bundle = Bundle::open(&assets.join("models/mouthpiece-256")).expect("the model");
     let library = Library::open(bundle, runtime, u64::MAX, now).expect("the model fits");
 
-    let mut mouth = Mouth::new(&library.want(0, now).expect("loaded")).expect("tensors");
+    let mut mouth = Mouth::new(&library.configured().want(now).expect("loaded")).expect("tensors");
     let silence = |_, mel: &mut [f32]| {
         mel.fill(-4.0);
         true
@@ -95,7 +95,8 @@ fn from_the_device_to_the_encoder_nothing_is_allocated() {
         let stats = Stats::new();
         let pool = FramePool::new(4, avatar.size);
         let voice = voice::Config::default();
-        let renderer = Renderer::new(&avatar, &library, &voice, pool.clone(), &stats, now);
+        let model = library.configured();
+        let renderer = Renderer::new(&avatar, &model, &voice, pool.clone(), &stats, now);
         let (speech, heard) = Speech::start(&speech::Config::default()).expect("a thread");
         let mut script = Script::new(renderer.expect("made"), speech, heard, None).expect("made");
         let (sound_in, sound_out) = ring::<AudioChunk>(3);

@@ -24,7 +24,7 @@ fn unloading_gives_memory_back_ten_times_in_a_row() {
     let turn = || {
         let library = Library::open(bundle(), runtime.clone(), u64::MAX, Instant::now());
         let library = library.expect("it fits");
-        let network = library.want(0, Instant::now()).expect("loaded");
+        let network = library.configured().want(Instant::now()).expect("loaded");
         let mut mouth = Mouth::new(&network).expect("tensors");
         let hears = |_, mel: &mut [f32]| {
             mel.fill(0.0);

@@ -1,18 +1,21 @@
 // The server's addresses, its token, and its errors in words.
 
-/** The session that this page shows. */
-const SESSION = 'live';
+/** The session that this page shows: `/?session=ID`, or the one of the configuration. */
+const SESSION = new URLSearchParams(location.search).get('session') || 'live';
 
 const at = (path) => new URL(path, document.baseURI);
 
 /** Where things are, relative to the page, so that a proxy may put it under a path of its own. */
 export const urls = {
-  whep: at(`whep/${SESSION}`),
+  whep: at(`whep/${encodeURIComponent(SESSION)}`),
   status: at('v1/status'),
-  speech: at(`v1/sessions/${SESSION}/speech`),
-  interrupt: at(`v1/sessions/${SESSION}/interrupt`),
+  speech: at(`v1/sessions/${encodeURIComponent(SESSION)}/speech`),
+  interrupt: at(`v1/sessions/${encodeURIComponent(SESSION)}/interrupt`),
   health: at('healthz'),
 };
+
+/** What `/v1/status` says of this page's session; nothing when there is none. */
+export const own = (status) => status?.sessions?.find(({ id }) => id === SESSION) ?? null;
 
 const KEY = 'mouthpiece.token';
 

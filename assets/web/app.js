@@ -1,6 +1,6 @@
 // The page: what it shows, and what its buttons do.
 
-import { call, token, urls } from './api.js';
+import { call, own, token, urls } from './api.js';
 import { Figures } from './figures.js';
 import { showKeyed } from './key.js';
 import { Player } from './player.js';
@@ -55,7 +55,7 @@ function setText(element, text) {
 }
 
 function showSession(status) {
-  session = status.sessions?.[0] ?? null;
+  session = own(status);
   $('version').textContent = status.version ? `Version ${status.version}` : '';
   if (!session) return;
   const id = session.avatar ?? 'Mouthpiece';

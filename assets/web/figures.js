@@ -1,5 +1,7 @@
 // One line of figures: what the server says of itself, and what arrives here.
 
+import { own } from './api.js';
+
 const NONE = '–';
 /** Looks, half a second apart, that a rate is taken over. */
 const LOOKS = 8;
@@ -36,7 +38,7 @@ export class Figures {
 
   /** Shows the server's status and the connection's statistics; either may be missing. */
   show(status, stats) {
-    const known = { session: status?.sessions?.[0], process: status?.process, network: this.#network(stats) };
+    const known = { session: own(status), process: status?.process, network: this.#network(stats) };
     FIGURES.forEach(([, say], n) => (this.#values[n].textContent = say(known)));
   }
 

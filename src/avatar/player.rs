@@ -75,6 +75,15 @@ impl Player {
         })
     }
 
+    /// Goes on from frame `frame` of the timeline.
+    pub fn seek(&self, frame: u64) {
+        let mut state = self.shared.lock();
+        state.ready.clear();
+        state.next = frame;
+        drop(state);
+        self.shared.changed.notify_all();
+    }
+
     /// The picture for frame `frame` of the timeline, if it is decoded. What
     /// was decoded for earlier frames is let go.
     pub fn picture(&self, frame: u64) -> Option<Arc<Picture>> {
@@ -291,6 +300,22 @@ mod tests {
             let picture = player.picture_waiting(n).expect("decodes");
             assert_eq!(picture.index as u64, n % avatar.idle().len() as u64);
         }
+    }
+
+    #[test]
+    fn where_it_was_told_to_go_it_waits() {
+        let avatar = ava();
+        let player = Player::start(avatar.idle()).expect("a decoder");
+        player.seek(7_077);
+        let index = 7_077 % avatar.idle().len();
+        let first = loop {
+            match player.picture(7_077) {
+                Some(picture) => break picture,
+                None => std::thread::yield_now(),
+            }
+        };
+        assert_eq!(first.index, index);
+        assert!(player.picture_waiting(7_078).is_some());
     }
 
     #[test]

@@ -8,9 +8,10 @@ use mouthpiece::config::Config;
 use mouthpiece::control::server::{self, Limits};
 use mouthpiece::control::upload::Uploads;
 use mouthpiece::control::{self, App, Running};
+use mouthpiece::run::avatars::Avatars;
 use mouthpiece::run::preview;
-use mouthpiece::run::session::{Parts, Session};
-use mouthpiece::run::sessions::{LIVE, Sessions};
+use mouthpiece::run::session::Session;
+use mouthpiece::run::sessions::{Kit, LIVE, Sessions};
 use mouthpiece::run::watchdog::{Watchdog, Watched};
 use mouthpiece::stage::send::Viewers;
 use tokio::runtime::Runtime;
@@ -32,25 +33,26 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     let viewers = runtime.block_on(Viewers::bind(&config.media))?;
-    let avatar = super::open_avatar(config, &assets)?;
     let library = super::open_model(config, &assets)?;
     let welcome = assets.join("speech").join("welcome.flac");
-    let parts = Parts {
-        id: LIVE,
-        avatar,
+    let memory = &config.memory;
+    let sessions = Sessions::new(Kit {
+        sessions: config.sessions.clone(),
+        avatars: Avatars::new(&assets, memory.clip_cache()),
+        assets: assets.clone(),
+        avatar: config.show.avatar.clone(),
         library: Arc::clone(&library),
-        audio: &config.audio,
+        audio: config.audio.clone(),
         file: match config.audio.file.as_str() {
             "" => welcome,
             file => PathBuf::from(file),
         },
-        speech: &config.speech,
-        voice: &config.voice,
-        encode: &config.encode,
-        clip_cache: config.memory.clip_cache(),
-    };
-    let sessions = Arc::new(Sessions::default());
-    let live = sessions.add(Session::start(parts, with_window)?);
+        speech: config.speech.clone(),
+        voice: config.voice.clone(),
+        encode: config.encode.clone(),
+        budget: memory.budget(),
+    });
+    let live = sessions.start_live(with_window)?;
     let watched = Watched {
         sessions: Arc::clone(&sessions),
         library: Arc::clone(&library),
@@ -81,8 +83,8 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
     }));
     println!("Mouthpiece streams: {url}");
     tracing::info!(
-        avatar = live.avatar.name,
-        source = ?live.source,
+        avatar = live.cast().avatar.name,
+        source = ?live.source(),
         udp_port = viewers.port(),
         "serving"
     );
@@ -132,10 +134,7 @@ fn show_window(live: &Arc<Session>, app: &App) {
     let Some(frames) = live.take_preview() else {
         return;
     };
-    let (size, title) = (
-        live.avatar.size,
-        format!("Mouthpiece: {}", live.avatar.name),
-    );
+    let title = format!("Mouthpiece: {}", live.cast().avatar.name);
     let (session, app) = (Arc::clone(live), Arc::clone(app));
     let figures = move || {
         let reading = app.watchdog.reading();
@@ -157,7 +156,7 @@ fn show_window(live: &Arc<Session>, app: &App) {
     let interrupt = move || {
         session.interrupt();
     };
-    if let Err(error) = preview::show(frames, size, &title, figures, interrupt) {
+    if let Err(error) = preview::show(frames, &title, figures, interrupt) {
         tracing::warn!("{error}");
     }
 }

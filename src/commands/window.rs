@@ -30,27 +30,31 @@ const LETTERS: f64 = 0.46;
 /// A picture and its line of figures.
 type Sheet = (Frame, String);
 
-/// Shows pictures of `size` until the server ends, the window is closed, or `q`
+/// Shows pictures until the server ends, the window is closed, or `q`
 /// is pressed in it.
-pub fn run(size: Size, title: &str) -> anyhow::Result<()> {
+pub fn run(title: &str) -> anyhow::Result<()> {
     set_num_threads(1)?;
     let (sheets_in, sheets) = ring(1);
-    let pool = FramePool::new(PICTURES, size);
     thread::Builder::new()
         .name("pictures".into())
-        .spawn(move || take_in(&pool, sheets_in))?;
+        .spawn(move || take_in(sheets_in))?;
     show(&sheets, title)
 }
 
 /// Takes in what the server sends, as fast as it comes.
-fn take_in(pool: &FramePool, sheets: Writer<io::Result<Sheet>>) {
+fn take_in(sheets: Writer<io::Result<Sheet>>) {
     let mut server = io::stdin().lock();
+    let mut pool: Option<FramePool> = None;
+    let mut blank = |size: Size| {
+        // Another avatar may have another size.
+        let fits = pool.take().filter(|pool| pool.size() == size);
+        let pool = pool.insert(fits.unwrap_or_else(|| FramePool::new(PICTURES, size)));
+        pool.take(Duration::ZERO)
+            .expect("others hold two of the three")
+    };
     loop {
-        let mut frame = pool
-            .take(Duration::ZERO)
-            .expect("others hold two of the three");
-        let sheet = match receive(&mut server, frame.i420_mut()) {
-            Ok(Some(line)) => Ok((frame, line)),
+        let sheet = match receive(&mut server, &mut blank) {
+            Ok(Some(sheet)) => Ok(sheet),
             Ok(None) => break,
             Err(error) => Err(error),
         };
@@ -129,7 +133,7 @@ struct Figures {
 impl Figures {
     /// Draws `line` along the lower edge, light on the darkened picture.
     fn draw(&mut self, line: &str, picture: &mut Mat) -> opencv::Result<()> {
-        if self.ink.empty() || self.line != line {
+        if self.line != line || self.ink.cols() != picture.cols() {
             line.clone_into(&mut self.line);
             self.set(picture.cols())?;
         }

@@ -32,7 +32,7 @@ pub(super) async fn events(
     at_work: Option<Extension<AtWork>>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    let session = super::speech::session(&app, &id)?;
+    let session = super::session::find(&app, &id)?;
     let events = &session.stats.events;
     if events.listeners() >= MOST_LISTENERS {
         return Err(Problem::unavailable(format!(

@@ -29,11 +29,11 @@ pub(super) struct Memory {
 pub(super) async fn memory(State(app): State<App>) -> Json<Memory> {
     let reading = app.watchdog.reading();
     let sessions = app.sessions.all();
-    let clips: Vec<_> = sessions.iter().map(|s| s.clip_bytes()).collect();
+    let (kept, compressed) = app.sessions.avatars().clip_bytes();
     let owners = BTreeMap::from([
-        ("frame_pool", sessions.iter().map(|s| s.pool_bytes).sum()),
-        ("clip_cache", clips.iter().map(|(cache, _)| cache).sum()),
-        ("clips", clips.iter().map(|(_, clips)| clips).sum()),
+        ("frame_pool", sessions.iter().map(|s| s.pool_bytes()).sum()),
+        ("clip_cache", kept),
+        ("clips", compressed),
         ("model", app.library.bytes()),
     ]);
     let levels = Level::ALL.into_iter().skip(1);

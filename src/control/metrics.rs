@@ -89,9 +89,9 @@ impl Collector for Everything {
         )?;
 
         let timings = |pick: &dyn Fn(&Stats) -> Histogram| {
-            sessions
-                .iter()
-                .fold(Histogram::default(), |sum, s| sum.and(&pick(&s.stats)))
+            // With those that have ended: what is counted never shrinks.
+            let stats = sessions.iter().map(|s| &*s.stats);
+            stats.fold(pick(app.sessions.ended()), |sum, s| sum.and(&pick(s)))
         };
         let names = Stats::default().stages().map(|(name, _)| name);
         let stages = names.map(|name| {
@@ -132,8 +132,8 @@ impl Collector for Everything {
             "Resident memory given back",
             reading.reclaimed_bytes,
         )?;
-        let loaded = f64::from(u8::from(app.library.loaded()));
-        out.gauge("models_loaded", "Networks in memory", loaded)
+        let loaded = app.library.loaded() as f64;
+        out.gauge("models_loaded", "Models in memory", loaded)
     }
 }
 

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, patch, post};
+use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 
 use crate::run::library::Library;
@@ -105,7 +105,7 @@ pub struct Running {
     pub sessions: Arc<Sessions>,
     /// The viewers of all sessions.
     pub viewers: Viewers,
-    /// The model.
+    /// The models.
     pub library: Arc<Library>,
     /// The memory budget.
     pub watchdog: Watchdog,
@@ -129,19 +129,28 @@ pub fn routes(app: App, config: &Config) -> Router {
     let whep = whep::State {
         viewers: app.viewers.clone(),
         sessions: Arc::new(move |id| {
-            sessions
-                .get(id)
-                .map_or(whep::Found::Nothing, |session| whep::Found::Live {
-                    hub: Arc::clone(&session.hub),
-                    stats: Arc::clone(&session.stats),
-                })
+            let Some(session) = sessions.get(id) else {
+                return whep::Found::Nothing;
+            };
+            // Who asks is about to watch.
+            session.touch();
+            whep::Found::Live {
+                hub: Arc::clone(&session.hub),
+                stats: Arc::clone(&session.stats),
+            }
         }),
     };
     let guarded = Router::new()
         .route("/v1/status", get(status::status))
         .route("/v1/memory", get(memory::memory))
         .route("/v1/sessions/{id}/interrupt", post(speech::interrupt))
-        .route("/v1/sessions/{id}", patch(session::patch))
+        .route("/v1/sessions", get(session::list).post(session::create))
+        .route(
+            "/v1/sessions/{id}",
+            get(session::get)
+                .patch(session::patch)
+                .delete(session::delete),
+        )
         .route("/metrics", get(metrics::metrics))
         .route("/readyz", get(status::readyz))
         .layer(DefaultBodyLimit::max(SMALL))

@@ -1,70 +1,204 @@
-//! `PATCH /v1/sessions/{id}`: what can be changed of a session that runs.
-//!
-//! A model is shared by all sessions, and changed for all of them.
+//! `/v1/sessions` and `/v1/sessions/{id}`: sessions made, seen, changed, closed.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 
 use super::App;
 use super::problem::Problem;
-use crate::avatar::is_id;
-use crate::model::Bundle;
+use crate::memory::Level;
+use crate::run::session::{ChangeError, Session};
+use crate::run::sessions::{Changes, Error, Wanted};
+use crate::stage::audio::Source;
+
+/// When memory that is over its budget may have shrunk: the watchdog's next look.
+const SHRUNK: Duration = Duration::from_secs(10);
+
+/// A session that is wanted; what is left out is as configured.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct New {
+    id: Option<String>,
+    avatar: Option<String>,
+    model: Option<String>,
+    source: Option<Source>,
+    bitrate_kbps: Option<u32>,
+    idle_timeout_s: Option<u64>,
+}
 
 /// What is to be changed; what is left out stays.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Change {
-    video_kbps: Option<u32>,
-    /// Another model, by its folder's name under `assets/models`.
+    /// By its folder's name under `assets/avatars`.
+    avatar: Option<String>,
+    /// By its folder's name under `assets/models`.
     model: Option<String>,
+    source: Option<Source>,
+    #[serde(alias = "video_kbps")]
+    bitrate_kbps: Option<u32>,
 }
 
-/// How it is now.
+/// A session as it is.
 #[derive(Serialize)]
-pub(super) struct Changed {
-    video_kbps: u32,
+pub(super) struct Shown {
+    id: String,
+    avatar: String,
     model: String,
+    state: &'static str,
+    viewers: usize,
+    size: Size,
+    bitrate_kbps: u32,
+    source: Source,
+    /// 0: never closed for being idle.
+    idle_timeout_s: u64,
+    /// Where it is watched.
+    whep: String,
+}
+
+#[derive(Serialize)]
+struct Size {
+    width: usize,
+    height: usize,
+}
+
+/// All sessions, by name.
+#[derive(Serialize)]
+pub(super) struct All {
+    sessions: Vec<Shown>,
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let detail = error.to_string();
+        if let Some(time) = error.retry_after() {
+            return Self::unavailable(detail).retry_after(time);
+        }
+        match error {
+            Error::Unknown(_) => Self::not_found(detail),
+            Error::Taken(_)
+            | Error::Live
+            | Error::Change(ChangeError::Source | ChangeError::Ending) => Self::conflict(detail),
+            Error::Start(_) | Error::Change(ChangeError::Renderer(_)) => Self::internal(detail),
+            _ => Self::unprocessable(detail),
+        }
+    }
+}
+
+pub(super) async fn list(State(app): State<App>) -> Json<All> {
+    let sessions = app.sessions.all();
+    Json(All {
+        sessions: sessions.iter().map(|session| show(&app, session)).collect(),
+    })
+}
+
+pub(super) async fn get(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Json<Shown>, Problem> {
+    let session = find(&app, &id)?;
+    Ok(Json(show(&app, &session)))
+}
+
+pub(super) async fn create(
+    State(app): State<App>,
+    new: Result<Json<New>, JsonRejection>,
+) -> Result<(StatusCode, HeaderMap, Json<Shown>), Problem> {
+    let Json(new) = new.map_err(unreadable)?;
+    if app.watchdog.reading().level == Level::Over {
+        let detail =
+            "The process is over its memory budget (memory.budget_mb): no session is made.";
+        return Err(Problem::unavailable(detail).retry_after(SHRUNK));
+    }
+    let wanted = Wanted {
+        id: new.id,
+        avatar: new.avatar,
+        model: new.model,
+        source: new.source,
+        video_kbps: new.bitrate_kbps,
+        idle_timeout_s: new.idle_timeout_s,
+    };
+    let sessions = Arc::clone(&app.sessions);
+    let session = aside(move || sessions.create(wanted)).await?;
+    let place = HeaderValue::try_from(format!("/v1/sessions/{}", session.id));
+    let place = (LOCATION, place.expect("an id has letters and digits"));
+    let shown = Json(show(&app, &session));
+    Ok((StatusCode::CREATED, HeaderMap::from_iter([place]), shown))
 }
 
 pub(super) async fn patch(
     State(app): State<App>,
     Path(id): Path<String>,
     change: Result<Json<Change>, JsonRejection>,
-) -> Result<Json<Changed>, Problem> {
-    let session = super::speech::session(&app, &id)?;
-    let Json(change) = change.map_err(|e| Problem::unprocessable(e.body_text()))?;
-    if let Some(kbps) = change.video_kbps {
-        session
-            .set_video_kbps(kbps)
-            .map_err(|e| Problem::unprocessable(e.to_string()))?;
-    }
-    if let Some(id) = change.model {
-        let app = App::clone(&app);
-        // Loading takes a while, and a thread.
-        let swapped = tokio::task::spawn_blocking(move || swap(&app, &id)).await;
-        swapped
-            .unwrap_or_else(|_| Err("the model could not be loaded".into()))
-            .map_err(Problem::unprocessable)?;
-    }
-    Ok(Json(Changed {
-        video_kbps: session.video_kbps(),
-        model: app.library.bundle().id.clone(),
-    }))
+) -> Result<Json<Shown>, Problem> {
+    let session = find(&app, &id)?;
+    let Json(change) = change.map_err(unreadable)?;
+    let changes = Changes {
+        avatar: change.avatar,
+        model: change.model,
+        source: change.source,
+        video_kbps: change.bitrate_kbps,
+    };
+    let (sessions, changed) = (Arc::clone(&app.sessions), Arc::clone(&session));
+    aside(move || sessions.change(&changed, changes)).await?;
+    Ok(Json(show(&app, &session)))
 }
 
-/// Loads the model `id` aside and lets it take over between two frames.
-fn swap(app: &App, id: &str) -> Result<(), String> {
-    if !is_id(id) {
-        return Err(format!(
-            "there is no model {id:?}: a model's id has letters, digits, - and _ only"
-        ));
+pub(super) async fn delete(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let (sessions, name) = (Arc::clone(&app.sessions), id.clone());
+    aside(move || sessions.close(&name)).await?;
+    // Those that were about to watch, too.
+    app.viewers.close_session(&id);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The session called `id`.
+pub(super) fn find(app: &App, id: &str) -> Result<Arc<Session>, Problem> {
+    let found = app.sessions.get(id);
+    let session = found.ok_or_else(|| Problem::from(Error::Unknown(id.to_owned())))?;
+    session.touch();
+    Ok(session)
+}
+
+/// What opens, loads or ends takes a while, and a thread of its own.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Problem> {
+    let done = spawn_blocking(work).await;
+    let done = done.map_err(|_| Problem::internal("the request failed: the log says why"))?;
+    Ok(done?)
+}
+
+fn unreadable(rejection: JsonRejection) -> Problem {
+    Problem::unprocessable(rejection.body_text())
+}
+
+fn show(app: &App, session: &Session) -> Shown {
+    let cast = session.cast();
+    let size = cast.avatar.size;
+    Shown {
+        id: session.id.clone(),
+        avatar: cast.avatar.id.clone(),
+        model: cast.model.bundle.id.clone(),
+        state: session.state(),
+        viewers: app.viewers.count(&session.id),
+        size: Size {
+            width: size.width,
+            height: size.height,
+        },
+        bitrate_kbps: session.video_kbps(),
+        source: session.source(),
+        idle_timeout_s: session.idle_timeout.as_secs(),
+        whep: format!("/whep/{}", session.id),
     }
-    let folder = app.assets.join("models").join(id);
-    let bundle = Bundle::open(&folder).map_err(|e| e.to_string())?;
-    let swapped = app.library.swap(bundle, Instant::now());
-    swapped.map_err(|e| e.to_string())
 }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::App;
 use super::problem::Problem;
+use super::session::find;
 use crate::run::script::Interrupted;
-use crate::run::session::Session;
 use crate::run::speech::{Accepted, Opened, PushError};
 use crate::stage::audio::file;
 
@@ -58,12 +58,6 @@ impl From<PushError> for Problem {
     }
 }
 
-pub(super) fn session(app: &App, id: &str) -> Result<std::sync::Arc<Session>, Problem> {
-    app.sessions
-        .get(id)
-        .ok_or_else(|| Problem::not_found(format!("There is no session called {id:?}.")))
-}
-
 /// Takes a sound file as the body, or as the field `file` of a form.
 pub(super) async fn push(
     State(app): State<App>,
@@ -71,7 +65,7 @@ pub(super) async fn push(
     Query(How { interrupt }): Query<How>,
     request: Request,
 ) -> Result<(StatusCode, Json<Queued>), Problem> {
-    let session = session(&app, &id)?;
+    let session = find(&app, &id)?;
     let upload = app.uploads.receive(request).await?;
     // Opening looks into the file: not on a thread that serves viewers.
     let pushed = tokio::task::spawn_blocking(move || {
@@ -97,7 +91,7 @@ pub(super) async fn interrupt(
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Json<Interrupted>, Problem> {
-    let session = session(&app, &id)?;
+    let session = find(&app, &id)?;
     let asked = tokio::task::spawn_blocking(move || session.interrupt()).await;
     let answer = asked.ok().flatten();
     answer

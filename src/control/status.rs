@@ -41,6 +41,7 @@ struct SessionStatus {
     ring_depth: f64,
     av_skew_ms: f64,
     voice_latency_ms: f64,
+    frame_cpu_ms: Milliseconds,
     stages_ms: BTreeMap<&'static str, Milliseconds>,
 }
 
@@ -79,14 +80,15 @@ impl From<Recent> for Milliseconds {
 fn session(app: &App, session: &Session) -> SessionStatus {
     let stats = &session.stats;
     let stages = stats.stages().into_iter();
+    let cast = session.cast();
     SessionStatus {
         id: session.id.clone(),
-        state: if session.talking() { "talking" } else { "idle" },
-        avatar: session.avatar.name.clone(),
-        model: app.library.bundle().manifest.name.clone(),
-        source: session.source,
-        width: session.avatar.size.width,
-        height: session.avatar.size.height,
+        state: session.state(),
+        avatar: cast.avatar.name.clone(),
+        model: cast.model.bundle.manifest.name.clone(),
+        source: session.source(),
+        width: cast.avatar.size.width,
+        height: cast.avatar.size.height,
         fps: (stats.fps.get() * 10.0).round() / 10.0,
         frames: stats.frames.get(),
         drawn_frames: stats.drawn.get(),
@@ -99,6 +101,7 @@ fn session(app: &App, session: &Session) -> SessionStatus {
         ring_depth: stats.ring_depth.get(),
         av_skew_ms: (stats.av_skew.get() * 1e5).round() / 1e2,
         voice_latency_ms: ms(stats.voice_latency.recent().p50),
+        frame_cpu_ms: stats.frame_cpu.recent().into(),
         stages_ms: stages
             .map(|(name, timing)| (name, timing.recent().into()))
             .collect(),

@@ -32,7 +32,7 @@ pub(super) async fn stream(
     Path(id): Path<String>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
-    let session = super::speech::session(&app, &id)?;
+    let session = super::session::find(&app, &id)?;
     let upgrade = upgrade.map_err(|e| {
         let detail = format!("This address is a WebSocket's: {}", e.body_text());
         Problem::new(StatusCode::UPGRADE_REQUIRED, detail)

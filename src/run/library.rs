@@ -1,28 +1,31 @@
-//! The model of the process: loaded when a mouth is first wanted, shared by all
-//! sessions, unloaded when nobody wanted one for a while, and changed for another
-//! while they run.
+//! The models of the process: each is loaded when a session first needs it,
+//! shared by all that use it, and unloaded when nobody wanted a mouth of it for
+//! a while.
 //!
-//! Loading happens aside, on a thread of its own or of whoever changes the
-//! model: a render thread asks, and draws without a mouth until there is one.
 //! What doesn't load, doesn't fit or costs more memory than the budget has left
-//! changes nothing.
+//! is refused and changes nothing.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+mod model; // one of them, loaded or not
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::memory::resident;
-use crate::model::{self, Bundle};
+use crate::model::{self as bundle, Bundle};
 use crate::native;
 use crate::stage::lipsync::{self, Network, Runtime};
 use crate::stage::mel;
+pub use model::Model;
 
 /// Why a model can't be had.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// No folder is called so.
+    #[error("there is no model {0:?}: a model's id has letters, digits, - and _ only")]
+    Id(String),
     /// Its bundle is broken.
     #[error(transparent)]
-    Bundle(#[from] model::Error),
+    Bundle(#[from] bundle::Error),
     /// Its networks can't be loaded, or don't fit.
     #[error(transparent)]
     LipSync(#[from] lipsync::Error),
@@ -44,43 +47,17 @@ pub enum Error {
     },
 }
 
-/// The model of the process.
+/// The models of the process.
 pub struct Library {
-    runtime: Runtime,
-    budget: u64,
-    state: Mutex<State>,
-    /// Grows when whoever holds the network should let it go.
-    generation: AtomicU64,
-    /// Grows when the model is another.
-    edition: AtomicU64,
-    loading: AtomicBool,
+    loader: Arc<Loader>,
+    configured: Arc<Model>,
+    /// Those that are loaded, or that somebody may want again.
+    models: Mutex<Vec<Arc<Model>>>,
+    /// Held while a model is opened: two that come at once share it, and don't
+    /// both take what the budget has left.
+    opening: Mutex<()>,
 }
 
-struct State {
-    model: Model,
-    network: Option<Arc<Network>>,
-    /// What was there before this one, should this one fail while it runs.
-    before: Option<Model>,
-    wanted: Instant,
-    /// Not to be loaded again before.
-    retry: Instant,
-}
-
-/// A model as sessions see it, loaded or not.
-#[derive(Clone)]
-pub struct Model {
-    /// Counts the models of the process.
-    pub edition: u64,
-    /// Its bundle.
-    pub bundle: Arc<Bundle>,
-    /// The side of the square face that the network takes, in pixels.
-    pub side: usize,
-    /// Bytes of the networks' files, weights and all.
-    pub bytes: u64,
-}
-
-/// From one attempt to load to the next, should the file be gone.
-const RETRY: Duration = Duration::from_secs(5);
 /// How long whoever holds a network takes to let it go: two frames, and a little.
 pub(super) const LETTING_GO: Duration = Duration::from_millis(100);
 /// What a network takes for each byte of its files: as they were read, as they
@@ -92,8 +69,9 @@ const COPIES: u64 = 4;
 const ASIDE: u64 = 24 << 20;
 
 impl Library {
-    /// Loads `bundle`, so that a model that doesn't fit is refused at start.
-    /// With what it takes the process is to stay within `budget` bytes.
+    /// Loads `bundle`, the configured model, so that one that doesn't fit is
+    /// refused at start. With what models take the process is to stay within
+    /// `budget` bytes.
     ///
     /// # Errors
     ///
@@ -104,208 +82,106 @@ impl Library {
         budget: u64,
         now: Instant,
     ) -> Result<Arc<Self>, Error> {
-        let (network, bytes) = load_within(&bundle, &runtime, budget)?;
+        let loader = Arc::new(Loader { runtime, budget });
+        let configured = Model::load(bundle, &loader, now)?;
         Ok(Arc::new(Self {
-            runtime,
-            budget,
-            state: Mutex::new(State {
-                model: Model {
-                    edition: 0,
-                    bundle: Arc::new(bundle),
-                    side: network.size(),
-                    bytes,
-                },
-                network: Some(network),
-                before: None,
-                wanted: now,
-                retry: now,
-            }),
-            generation: AtomicU64::new(0),
-            edition: AtomicU64::new(0),
-            loading: AtomicBool::new(false),
+            loader,
+            models: Mutex::new(vec![Arc::clone(&configured)]),
+            configured,
+            opening: Mutex::default(),
         }))
     }
 
-    /// The model.
-    pub fn model(&self) -> Model {
-        self.lock().model.clone()
+    /// The configured model: that of who names no other.
+    pub fn configured(&self) -> Arc<Model> {
+        Arc::clone(&self.configured)
     }
 
-    /// The side of the square face that the network takes, in pixels.
-    pub fn side(&self) -> usize {
-        self.lock().model.side
-    }
-
-    /// The bundle.
-    pub fn bundle(&self) -> Arc<Bundle> {
-        Arc::clone(&self.lock().model.bundle)
-    }
-
-    /// When this changes, so has the model: who draws with it takes the new one.
-    pub fn edition(&self) -> u64 {
-        self.edition.load(Relaxed)
-    }
-
-    /// Loads `bundle` aside and lets it take over between two frames. It is the
-    /// model of all sessions. Should it fail while it runs, the one before comes
-    /// back.
+    /// The model of `bundle`, loaded. One that is here already is shared, unless
+    /// its files are others now.
     ///
     /// # Errors
     ///
-    /// As [`Library::open`]; then the model is the one that it was.
-    pub fn swap(&self, bundle: Bundle, now: Instant) -> Result<(), Error> {
-        let (network, bytes) = load_within(&bundle, &self.runtime, self.budget)?;
-        let mut state = self.lock();
-        let model = Model {
-            edition: state.model.edition + 1,
-            bundle: Arc::new(bundle),
-            side: network.size(),
-            bytes,
-        };
-        self.edition.store(model.edition, Relaxed);
-        state.before = Some(std::mem::replace(&mut state.model, model));
-        let old = state.network.replace(network);
-        (state.wanted, state.retry) = (now, now);
-        drop(state);
-        self.generation.fetch_add(1, Relaxed);
-        drop(old);
-        // Sessions let the old one go with their next frame.
-        std::thread::sleep(LETTING_GO);
-        native::trim_allocator();
-        Ok(())
-    }
-
-    /// The network of the model `edition`, if it is loaded. Otherwise it begins
-    /// to load.
-    pub fn want(self: &Arc<Self>, edition: u64, now: Instant) -> Option<Arc<Network>> {
-        let mut state = self.lock();
-        if state.model.edition != edition {
-            return None;
+    /// As [`Library::open`]; then everything is as it was.
+    pub fn get(&self, bundle: Bundle, now: Instant) -> Result<Arc<Model>, Error> {
+        let _one_at_a_time = lock(&self.opening);
+        let here = self.models().into_iter().find(|model| model.is_of(&bundle));
+        if let Some(model) = here {
+            model.ensure(now)?;
+            return Ok(model);
         }
-        state.wanted = now;
-        if state.network.is_none() && state.retry <= now && !self.loading.swap(true, Relaxed) {
-            state.retry = now + RETRY;
-            let library = Arc::clone(self);
-            let thread = std::thread::Builder::new().name("model".into());
-            if let Err(error) = thread.spawn(move || library.load()) {
-                tracing::error!(%error, "cannot start a thread to load the model");
-                self.loading.store(false, Relaxed);
+        let model = match Model::load(bundle.clone(), &self.loader, now) {
+            // Those that no session uses make room.
+            Err(Error::Memory { .. }) if self.unload_unused() => {
+                std::thread::sleep(LETTING_GO);
+                native::trim_allocator();
+                Model::load(bundle, &self.loader, now)?
             }
-        }
-        state.network.clone()
+            loaded => loaded?,
+        };
+        lock(&self.models).push(Arc::clone(&model));
+        Ok(model)
     }
 
-    /// Notes that a mouth is still drawn.
-    pub fn touch(&self, now: Instant) {
-        self.lock().wanted = now;
-    }
-
-    /// When this changes, a mouth that rests should be let go.
-    pub fn generation(&self) -> u64 {
-        self.generation.load(Relaxed)
-    }
-
-    /// Bytes of the network's files, while it is loaded: about what its weights take.
+    /// Bytes of the files of every network that is loaded: about what the weights take.
     pub fn bytes(&self) -> usize {
-        let state = self.lock();
-        let loaded = state.network.as_ref();
-        loaded.map_or(0, |_| state.model.bytes as usize)
+        let loaded = self.models().into_iter().filter(|model| model.loaded());
+        loaded.map(|model| model.bytes as usize).sum()
     }
 
-    /// Whether the network is loaded.
-    pub fn loaded(&self) -> bool {
-        self.lock().network.is_some()
+    /// Networks in memory.
+    pub fn loaded(&self) -> usize {
+        self.models().iter().filter(|model| model.loaded()).count()
     }
 
-    /// Lets the network go if nobody wanted it for `idle`. True if it did.
+    /// Lets every network go that nobody wanted for `idle`. True if there was one.
     pub fn unload_idle(&self, now: Instant, idle: Duration) -> bool {
-        let mut state = self.lock();
-        if now.saturating_duration_since(state.wanted) < idle || state.network.is_none() {
-            return false;
-        }
-        state.network = None;
-        self.generation.fetch_add(1, Relaxed);
-        true
+        self.unload(|model| model.unload_idle(now, idle))
     }
 
-    /// Lets the network of the model `edition` go because it fails. The model
-    /// before it comes back, if there is one; else who wants it next loads it anew.
-    pub fn discard(&self, edition: u64) {
-        let mut state = self.lock();
-        if state.model.edition != edition {
-            return;
-        }
-        state.network = None;
-        self.back(&mut state);
-        self.generation.fetch_add(1, Relaxed);
+    /// Lets every network go whose model no session uses. True if there was one.
+    fn unload_unused(&self) -> bool {
+        self.unload(|model| !model.used() && model.discard())
     }
 
-    /// Goes back to the model before, if there is one.
-    fn back(&self, state: &mut State) {
-        let Some(before) = state.before.take() else {
-            return;
-        };
-        tracing::error!(
-            "the model {} fails: {} is back",
-            state.model.bundle.id,
-            before.bundle.id
-        );
-        state.model = Model {
-            edition: state.model.edition + 1,
-            ..before
-        };
-        state.retry = state.wanted;
-        self.edition.store(state.model.edition, Relaxed);
+    /// Forgets what is neither loaded nor known to anybody any more.
+    fn unload(&self, unload: impl Fn(&Arc<Model>) -> bool) -> bool {
+        let mut any = false;
+        lock(&self.models).retain(|model| {
+            any |= unload(model);
+            model.loaded() || Arc::strong_count(model) > 1
+        });
+        any
     }
 
-    fn load(&self) {
-        let model = self.model();
-        let loaded = load_within(&model.bundle, &self.runtime, self.budget);
-        let mut state = self.lock();
-        // Another model may have come meanwhile.
-        if state.model.edition == model.edition {
-            match loaded {
-                Ok((network, _)) if network.size() == model.side => state.network = Some(network),
-                Ok((network, _)) => tracing::error!(
-                    "the mouth rests: the model now takes {} pixels, and took {} at start; start anew to use it",
-                    network.size(),
-                    model.side
-                ),
-                Err(error) => {
-                    tracing::error!("the mouth rests: {error}");
-                    self.back(&mut state);
-                }
-            }
-        }
-        drop(state);
-        self.loading.store(false, Relaxed);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn models(&self) -> Vec<Arc<Model>> {
+        lock(&self.models).clone()
     }
 }
 
-/// Loads a model that the process has room for. Returns the bytes of its files too.
-fn load_within(
-    bundle: &Bundle,
-    runtime: &Runtime,
+/// What loads networks, within the budget.
+struct Loader {
+    runtime: Runtime,
     budget: u64,
-) -> Result<(Arc<Network>, u64), Error> {
-    let bytes = bundle.bytes();
-    let needs = bytes * COPIES + ASIDE;
-    let used = resident().unwrap_or(0);
-    let left = budget.saturating_sub(used);
-    if needs > left {
-        return Err(Error::Memory {
-            id: bundle.id.clone(),
-            needs_mb: needs >> 20,
-            budget_mb: budget >> 20,
-            left_mb: left >> 20,
-            wanted_mb: ((used + needs) >> 20) + 1,
-        });
+}
+
+impl Loader {
+    /// Loads a model that the process has room for.
+    fn load(&self, bundle: &Bundle) -> Result<Arc<Network>, Error> {
+        let needs = bundle.bytes() * COPIES + ASIDE;
+        let used = resident().unwrap_or(0);
+        let left = self.budget.saturating_sub(used);
+        if needs > left {
+            return Err(Error::Memory {
+                id: bundle.id.clone(),
+                needs_mb: needs >> 20,
+                budget_mb: self.budget >> 20,
+                left_mb: left >> 20,
+                wanted_mb: ((used + needs) >> 20) + 1,
+            });
+        }
+        Ok(load(bundle, &self.runtime)?)
     }
-    Ok((load(bundle, runtime)?, bytes))
 }
 
 /// Loads a model that hears no further than its manifest says.
@@ -335,4 +211,9 @@ pub fn load(bundle: &Bundle, runtime: &Runtime) -> Result<Arc<Network>, lipsync:
         });
     }
     Network::load(bundle, runtime)
+}
+
+/// Locks what no panic can leave half changed.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

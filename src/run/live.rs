@@ -9,9 +9,12 @@ use crossbeam_channel::{Receiver, Sender};
 use crate::events::Event;
 use crate::hub::Hub;
 use crate::media::{AudioChunk, Codec, FRAME_PERIOD, Packet};
+use crate::native::thread_cpu_time;
 use crate::pool::Frame;
 use crate::ring::{self, Next};
+use crate::run::looped::Looped;
 use crate::run::pacer::Pacer;
+use crate::run::renderer::Change;
 use crate::run::script::{Interrupted, Script};
 use crate::run::speech::{Accepted, Opened};
 use crate::stage::encode::{Opus, Pictures};
@@ -22,6 +25,10 @@ pub(super) enum Order {
     Interrupt(Sender<Interrupted>),
     /// An interrupt, and what is said in the place of what was cut.
     Replace(Box<Opened>, Sender<(Interrupted, Option<Accepted>)>),
+    /// Another avatar or model.
+    Change(Box<Change>),
+    /// What plays while nothing is pushed.
+    Loop(Option<Looped>),
 }
 
 /// The render thread: from sound to frames, and sound to packets.
@@ -64,12 +71,15 @@ impl Rendering {
             Order::Replace(next, answer) => {
                 let _gone = answer.try_send(self.script.interrupt_with(*next));
             }
+            Order::Change(change) => self.script.change(change),
+            Order::Loop(looped) => self.script.set_looped(looped),
         }
     }
 
     /// One frame. Its picture is left out where there is no time for it: sound
     /// goes first.
     fn turn(&mut self, now: Instant, pts: Duration, live: Option<&AudioChunk>, in_time: bool) {
+        let cpu = thread_cpu_time();
         let heard = self.sound.hub.watched();
         let watched = heard || self.previewed.load(Relaxed);
         let sound = &mut self.sound;
@@ -92,6 +102,7 @@ impl Rendering {
             return;
         };
         frame.begun = Some(now);
+        frame.cpu = thread_cpu_time().saturating_sub(cpu);
         if self.frames.push(frame).is_some() {
             self.stats.late_frames.add(1);
         }
@@ -149,7 +160,7 @@ impl Encoding {
     }
 
     fn turn(&mut self, frame: Frame, failing: &mut bool) {
-        let started = Instant::now();
+        let (started, cpu) = (Instant::now(), thread_cpu_time());
         let wanted = self.video_kbps.1.load(Relaxed);
         let mut result = Ok(());
         if self.video_kbps.0 != wanted {
@@ -169,6 +180,8 @@ impl Encoding {
         {
             self.stats.encode.add(started.elapsed());
             self.stats.frame.add(begun.elapsed());
+            let cpu = thread_cpu_time().saturating_sub(cpu);
+            self.stats.frame_cpu.add(frame.cpu + cpu);
             self.stats.av_skew.set(-begun.elapsed().as_secs_f64());
         }
         let Some(window) = &self.window else {

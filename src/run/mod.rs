@@ -4,8 +4,10 @@
 pub mod looped;
 // pushed sound files, in order -> AudioChunk
 pub mod speech;
-// the model's network: loaded, shared, unloaded
+// the models' networks: loaded, shared, unloaded
 pub mod library;
+// the avatars: opened, shared
+pub mod avatars;
 // ONNX files -> a model bundle
 pub mod adopt;
 // sound -> sound with its picture, without a clock
@@ -18,6 +20,8 @@ pub mod pacer;
 pub mod session;
 // its two loops
 mod live;
+// whether one more fits
+pub mod admission;
 // all of them
 pub mod sessions;
 // a file to a file

@@ -98,7 +98,8 @@ pub fn render(job: &Job<'_>, mut progress: impl FnMut(Duration)) -> Result<Repor
         return Err(Error::Same(job.out.to_owned()));
     }
     let pool = FramePool::new(1, job.avatar.size);
-    let mut renderer = Renderer::new(job.avatar, job.library, job.voice, pool, &stats, started)?;
+    let model = job.library.configured();
+    let mut renderer = Renderer::new(job.avatar, &model, job.voice, pool, &stats, started)?;
     let mut h264 = H264::new(job.encode, job.avatar.size)?;
     let mut opus = Opus::new(job.encode)?;
     let mut file = Mp4Writer::create(job.out, job.avatar.size, Some(opus.pre_skip()))?;
@@ -106,8 +107,6 @@ pub fn render(job: &Job<'_>, mut progress: impl FnMut(Duration)) -> Result<Repor
     let mut chunk = AudioChunk::SILENCE;
     let (mut heard, mut ended, mut pts) = (Duration::ZERO, false, Duration::ZERO);
     loop {
-        // A model that fails gives way to the one before.
-        renderer.follow(Instant::now());
         while renderer.lacks() > 0 {
             let enough = job.most.is_some_and(|most| heard >= most);
             ended = ended || enough || !sound.next(&mut chunk)?;

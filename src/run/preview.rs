@@ -22,6 +22,8 @@ pub const INTERRUPT: &str = "interrupt";
 
 /// Longest line of figures, in bytes.
 const LONGEST_LINE: u32 = 1_000;
+/// Longest side of a picture, in pixels: twice what an avatar may have.
+const LONGEST_SIDE: u16 = 8_192;
 /// Pictures with the same figures: half a second, so that they can be read.
 const REFRESH: usize = 12;
 /// How often the window is asked whether it has ended, and how many times.
@@ -58,7 +60,8 @@ pub enum Error {
     },
 }
 
-/// Shows `frames` of `size` in a window until it is closed or the stream ends.
+/// Shows `frames` in a window, which takes their size, until it is closed or the
+/// stream ends.
 /// `figures` are written below, `interrupt` is called when its key is pressed.
 /// Returns at once; how the window ended is logged.
 ///
@@ -67,13 +70,12 @@ pub enum Error {
 /// When there is no display, or no process for the window.
 pub fn show(
     frames: Reader<Frame>,
-    size: Size,
     title: &str,
     figures: impl Fn() -> String + Send + 'static,
     interrupt: impl Fn() + Send + 'static,
 ) -> Result<(), Error> {
     let display = display().ok_or(Error::NoDisplay)?;
-    let (mut child, words) = start(size, title)?;
+    let (mut child, words) = start(title)?;
     let listener = thread::Builder::new()
         .name("window's words".into())
         .spawn(move || listen(BufReader::new(words), interrupt))?;
@@ -104,12 +106,10 @@ fn display() -> Option<String> {
 }
 
 /// Starts the window's process. Everything that it prints can be read.
-fn start(size: Size, title: &str) -> io::Result<(Child, PipeReader)> {
+fn start(title: &str) -> io::Result<(Child, PipeReader)> {
     let (words, mouth) = io::pipe()?;
     let child = Command::new(std::env::current_exe()?)
         .arg("window")
-        .arg(format!("--width={}", size.width))
-        .arg(format!("--height={}", size.height))
         .arg(format!("--title={title}"))
         .stdin(Stdio::piped())
         .stdout(mouth.try_clone()?)
@@ -136,7 +136,7 @@ fn feed(
                 if sent % REFRESH == 0 {
                     line = figures();
                 }
-                send(&mut window, &line, frame.i420())?;
+                send(&mut window, &line, &frame)?;
                 sent += 1;
             }
             Next::Timeout => {}
@@ -203,51 +203,74 @@ fn verdict(ended: io::Result<ExitStatus>, said: Said, display: String) -> Result
 }
 
 /// Sends one picture to the window: the length of its line of figures (4 bytes,
-/// little endian), the line in UTF-8, the picture in I420.
+/// little endian), its columns and rows (2 bytes each), the line in UTF-8, the
+/// picture in I420.
 ///
 /// # Errors
 ///
-/// When the window is gone, or the line is longer than 1000 bytes.
-pub fn send(window: &mut impl Write, line: &str, i420: &[u8]) -> io::Result<()> {
+/// When the window is gone, the line is longer than 1000 bytes, or a side than
+/// 8192 pixels.
+pub fn send(window: &mut impl Write, line: &str, frame: &Frame) -> io::Result<()> {
     let length = u32::try_from(line.len()).unwrap_or(u32::MAX);
-    if length > LONGEST_LINE {
+    let Size { width, height } = frame.size();
+    let sides = [width, height].map(|side| u16::try_from(side).unwrap_or(u16::MAX));
+    if length > LONGEST_LINE || sides.iter().any(|side| *side > LONGEST_SIDE) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     window.write_all(&length.to_le_bytes())?;
+    window.write_all(&sides[0].to_le_bytes())?;
+    window.write_all(&sides[1].to_le_bytes())?;
     window.write_all(line.as_bytes())?;
-    window.write_all(i420)
+    window.write_all(frame.i420())
 }
 
-/// Receives what [`send`] sent: the line, and into `i420` the picture. `None`
-/// when the server has ended, be it within a picture.
+/// Receives what [`send`] sent: the line, and the picture on a frame of its size
+/// that `blank` lends. `None` when the server has ended, be it within a picture.
 ///
 /// # Errors
 ///
 /// When it can't be read, or is nothing that a server sends.
-pub fn receive(server: &mut impl Read, i420: &mut [u8]) -> io::Result<Option<String>> {
-    match receive_whole(server, i420) {
+pub fn receive(
+    server: &mut impl Read,
+    blank: impl FnOnce(Size) -> Frame,
+) -> io::Result<Option<(Frame, String)>> {
+    match receive_whole(server, blank) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-        line => line.map(Some),
+        sheet => sheet.map(Some),
     }
 }
 
-fn receive_whole(server: &mut impl Read, i420: &mut [u8]) -> io::Result<String> {
+fn receive_whole(
+    server: &mut impl Read,
+    blank: impl FnOnce(Size) -> Frame,
+) -> io::Result<(Frame, String)> {
     let stranger = || {
         io::Error::new(
             io::ErrorKind::InvalidData,
             "no pictures come in: this command is for `mouthpiece serve --preview`, which starts it",
         )
     };
-    let mut length = [0; 4];
+    let (mut length, mut sides) = ([0; 4], [[0; 2]; 2]);
     server.read_exact(&mut length)?;
     let length = u32::from_le_bytes(length);
     if length > LONGEST_LINE {
         return Err(stranger());
     }
+    server.read_exact(sides.as_flattened_mut())?;
+    let [width, height] = sides.map(u16::from_le_bytes);
+    let fits = |side: u16| (2..=LONGEST_SIDE).contains(&side) && side % 2 == 0;
+    if !fits(width) || !fits(height) {
+        return Err(stranger());
+    }
     let mut line = vec![0; length as usize];
     server.read_exact(&mut line)?;
-    server.read_exact(i420)?;
-    String::from_utf8(line).map_err(|_| stranger())
+    let mut frame = blank(Size {
+        width: width.into(),
+        height: height.into(),
+    });
+    server.read_exact(frame.i420_mut())?;
+    let line = String::from_utf8(line).map_err(|_| stranger())?;
+    Ok((frame, line))
 }
 
 #[cfg(test)]
@@ -263,42 +286,59 @@ mod tests {
         height: 2,
     };
 
-    fn picture(tone: u8) -> [u8; SIZE.i420_bytes()] {
-        [tone; SIZE.i420_bytes()]
+    fn picture(size: Size, tone: u8) -> Frame {
+        let pool = FramePool::new(1, size);
+        let mut frame = pool.take(Duration::ZERO).expect("free");
+        frame.i420_mut().fill(tone);
+        frame
+    }
+
+    fn blank(size: Size) -> Frame {
+        picture(size, 0)
     }
 
     #[test]
-    fn what_is_sent_is_received() {
-        let mut pipe = Vec::new();
-        send(&mut pipe, "25 fps, 7 °C", &picture(1)).expect("room");
-        send(&mut pipe, "", &picture(2)).expect("room");
-        let (mut pipe, mut i420) = (pipe.as_slice(), picture(0));
-        let mut next = || {
-            let line = receive(&mut pipe, &mut i420).expect("whole");
-            line.map(|line| (line, i420))
+    fn what_is_sent_is_received_whatever_its_size() {
+        const OTHER: Size = Size {
+            width: 2,
+            height: 6,
         };
-        assert_eq!(next(), Some(("25 fps, 7 °C".to_owned(), picture(1))));
-        assert_eq!(next(), Some((String::new(), picture(2))));
+        let mut pipe = Vec::new();
+        send(&mut pipe, "25 fps, 7 °C", &picture(SIZE, 1)).expect("room");
+        send(&mut pipe, "", &picture(OTHER, 2)).expect("room");
+        let mut pipe = pipe.as_slice();
+        let mut next = || {
+            let sheet = receive(&mut pipe, blank).expect("whole");
+            sheet.map(|(frame, line)| (line, frame.size(), frame.i420().to_vec()))
+        };
+        let line = "25 fps, 7 °C".to_owned();
+        assert_eq!(next(), Some((line, SIZE, vec![1; SIZE.i420_bytes()])));
+        assert_eq!(
+            next(),
+            Some((String::new(), OTHER, vec![2; OTHER.i420_bytes()]))
+        );
         assert_eq!(next(), None);
     }
 
     #[test]
     fn a_server_that_dies_within_a_picture_has_ended() {
         let mut pipe = Vec::new();
-        send(&mut pipe, "line", &picture(1)).expect("room");
+        send(&mut pipe, "line", &picture(SIZE, 1)).expect("room");
         for length in 0..pipe.len() {
-            let line = receive(&mut &pipe[..length], &mut picture(0));
-            assert_eq!(line.expect("no error"), None, "{length} bytes");
+            let sheet = receive(&mut &pipe[..length], blank);
+            assert!(sheet.expect("no error").is_none(), "{length} bytes");
         }
     }
 
     #[test]
     fn what_no_server_sends_is_refused_before_it_is_kept() {
-        let typed = receive(&mut "hello\n".as_bytes(), &mut picture(0));
-        assert!(typed.expect_err("no length").to_string().contains("serve"));
+        for strange in ["hello\n", "\0\0\0\0odd and large"] {
+            let typed = receive(&mut strange.as_bytes(), |_| unreachable!("refused before"));
+            assert!(typed.err().expect("no head").to_string().contains("serve"));
+        }
         let mut pipe = Vec::new();
         let line = "x".repeat(LONGEST_LINE as usize + 1);
-        assert!(send(&mut pipe, &line, &picture(0)).is_err());
+        assert!(send(&mut pipe, &line, &blank(SIZE)).is_err());
         assert!(pipe.is_empty());
     }
 
@@ -310,7 +350,6 @@ mod tests {
         let sheets = thread::scope(|scope| {
             let (mut server, window) = io::pipe().expect("a pipe");
             scope.spawn(move || {
-                let mut i420 = picture(0);
                 for n in 0..=REFRESH {
                     let frame = loop {
                         match pool.take(Duration::ZERO) {
@@ -319,7 +358,8 @@ mod tests {
                         }
                     };
                     assert!(frames_in.push(frame).is_none());
-                    let line = receive(&mut server, &mut i420).expect("whole");
+                    let sheet = receive(&mut server, blank).expect("whole");
+                    let line = sheet.map(|(_, line)| line);
                     assert_eq!(line, Some((n / REFRESH + 1).to_string()));
                 }
             });

@@ -6,23 +6,32 @@
 //! [`Renderer::depth`] chunks. Who plays may replace what waits
 //! ([`Renderer::forget`]): pushed speech brings its own future with it and need
 //! not wait.
+//!
+//! Another avatar or model is built aside, as a [`Change`], and takes over between
+//! two frames.
 
+mod change; // another avatar, another model
 mod hearing; // sound -> what the model hears
+mod lips; // a model as it is drawn with
+mod scene; // an avatar as it is played
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::avatar::{Avatar, Clip, Face, Picture, Player};
+use crate::avatar::{Avatar, Player};
 use crate::events::Event;
 use crate::media::{AudioChunk, FPS, FRAME_PERIOD};
-use crate::pool::{Frame, FramePool, Size};
-use crate::run::library::{Library, Model};
+use crate::pool::{Frame, FramePool};
+use crate::run::library::Model;
 use crate::stage::compose::Compositor;
-use crate::stage::lipsync::{self, Mouth};
+use crate::stage::lipsync;
 use crate::stage::mel::Ear;
 use crate::stage::voice;
 use crate::stats::Stats;
+pub use change::{Change, Replaced};
 use hearing::Hearing;
+use lips::Lips;
+use scene::{Reads, Scene};
 
 /// Failures of the model in a row before it is loaded anew: a second.
 const FAILURES: u32 = FPS;
@@ -63,28 +72,68 @@ pub struct Renderer {
     hearing: Hearing,
     drawing: Drawing,
     stats: Arc<Stats>,
+    cast: Shown,
+    /// What takes over as soon as it has a picture.
+    coming: Option<Box<Change>>,
+    /// The model before this one, should this one fail while it runs.
+    before: Option<Arc<Model>>,
+}
+
+/// Who is drawn, with which lips.
+#[derive(Clone)]
+pub struct Cast {
+    /// Who talks.
+    pub avatar: Arc<Avatar>,
+    /// With which model.
+    pub model: Arc<Model>,
+}
+
+/// The cast as others see it, while the renderer changes it.
+#[derive(Clone)]
+pub struct Shown(Arc<Mutex<Cast>>);
+
+impl Shown {
+    /// The cast now.
+    pub fn cast(&self) -> Cast {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Cast> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Renderer {
-    /// A renderer that idles.
+    /// A renderer that idles. Frames of the avatar's size come from `pool`.
     ///
     /// # Errors
     ///
     /// When a stage can't be made.
     pub fn new(
-        avatar: &Avatar,
-        library: &Arc<Library>,
+        avatar: &Arc<Avatar>,
+        model: &Arc<Model>,
         voice: &voice::Config,
         pool: FramePool,
         stats: &Arc<Stats>,
         now: Instant,
     ) -> Result<Self, Error> {
-        let model = library.model();
+        let cast = Cast {
+            avatar: Arc::clone(avatar),
+            model: Arc::clone(model),
+        };
         Ok(Self {
             hearing: Hearing::new(&model.bundle.manifest, voice),
-            drawing: Drawing::new(avatar, library, &model, pool, now)?,
+            drawing: Drawing::new(Scene::new(avatar, pool)?, Lips::new(model, now)?),
             stats: Arc::clone(stats),
+            cast: Shown(Arc::new(Mutex::new(cast))),
+            coming: None,
+            before: None,
         })
+    }
+
+    /// Who is drawn, for whoever asks.
+    pub fn shown(&self) -> Shown {
+        self.cast.clone()
     }
 
     /// Chunks that wait, so that the model hears far enough ahead: the sound's delay.
@@ -97,17 +146,65 @@ impl Renderer {
         (self.hearing.depth + 1).saturating_sub(self.hearing.line.len())
     }
 
-    /// Takes the model that there is now, should it be another. It may hear
-    /// further ahead, so do this before giving what [`Renderer::lacks`].
-    pub fn follow(&mut self, now: Instant) {
-        if self.drawing.library.edition() == self.drawing.edition {
-            return;
+    /// Lets `change` take over as soon as it has a picture to begin with.
+    pub fn change(&mut self, change: Box<Change>) {
+        if let Some(other) = self.coming.replace(change) {
+            other.give_up();
         }
-        let model = self.drawing.library.model();
-        self.hearing.take_over(&model.bundle.manifest);
-        self.drawing.take_over(&model, now);
-        let model = model.bundle.id.as_str().into();
+    }
+
+    /// Takes what was changed, and the model before where this one fails. It may
+    /// hear further ahead, so do this before giving what [`Renderer::lacks`].
+    pub fn follow(&mut self, now: Instant) {
+        if let Some(coming) = self.coming.take_if(|coming| coming.ready) {
+            self.take_over(coming);
+        }
+        if self.drawing.lips.failing()
+            && let Some(before) = self.before.take()
+        {
+            let fails = &self.drawing.lips.model.bundle.id;
+            tracing::error!("the model {fails} fails: {} is back", before.bundle.id);
+            self.drawing.lips = Lips::resting(before);
+            self.drawing.lips.ready(now, true);
+            self.begin_anew();
+        }
+    }
+
+    /// Changes what is drawn, and gives back what was drawn before.
+    fn take_over(&mut self, mut coming: Box<Change>) {
+        if let Some(scene) = &mut coming.scene {
+            std::mem::swap(&mut self.drawing.scene, scene);
+            let avatar = self.drawing.scene.avatar.id.as_str().into();
+            self.stats.events.post(Event::Avatar { avatar });
+        }
+        if let Some(lips) = &mut coming.lips {
+            std::mem::swap(&mut self.drawing.lips, lips);
+            self.before = Some(Arc::clone(&lips.model));
+        }
+        if coming.lips.is_some() {
+            self.begin_anew();
+        } else {
+            self.drawing.measure();
+            self.announce();
+        }
+        coming.give_back();
+    }
+
+    /// Hears and draws for the model that there is now.
+    fn begin_anew(&mut self) {
+        let manifest = &self.drawing.lips.model.bundle.manifest;
+        self.hearing.take_over(manifest);
+        self.drawing.measure();
+        self.announce();
+        let model = self.drawing.lips.model.bundle.id.as_str().into();
         self.stats.events.post(Event::Model { model });
+    }
+
+    /// Tells who is drawn.
+    fn announce(&self) {
+        let mut cast = self.cast.lock();
+        cast.avatar = Arc::clone(&self.drawing.scene.avatar);
+        cast.model = Arc::clone(&self.drawing.lips.model);
     }
 
     /// Takes one more chunk, which will be played after those that wait.
@@ -120,14 +217,14 @@ impl Renderer {
     /// Lets everything go that waits and was not played.
     pub fn forget(&mut self) {
         self.hearing.forget();
-        self.drawing.forget(self.hearing.played);
+        self.drawing.lips.forget(self.hearing.played);
     }
 
     /// Lets the silence of [`NOBODY`] go that waits last in the line.
     pub fn forget_silence(&mut self) {
         self.hearing.forget_silence();
         let heard = self.hearing.played + self.hearing.line.len() as u64;
-        self.drawing.forget(heard);
+        self.drawing.lips.forget(heard);
     }
 
     /// What the session measures.
@@ -159,13 +256,13 @@ impl Renderer {
         pts: Duration,
         watched: bool,
         on_sound: impl FnOnce(&mut AudioChunk),
-        picture: fn(&Player, u64) -> Option<Arc<Picture>>,
+        read: Reads,
     ) -> Option<Played> {
         if self.lacks() > 0 {
             return None;
         }
         let talk = self.hearing.talk();
-        let ready = watched && self.drawing.ready(now, talk);
+        let ready = watched && self.drawing.lips.ready(now, talk);
         let weight = self.hearing.ease.step(talk && (ready || !watched));
         let (mut heard, nth) = self.hearing.play();
         on_sound(&mut heard.chunk);
@@ -173,13 +270,16 @@ impl Renderer {
         let index = (pts.as_millis() / FRAME_PERIOD.as_millis()) as u64;
         let frame = watched
             .then(|| {
-                let picture = picture(&self.drawing.player, index);
                 let heard = (weight > 0.0).then_some((&self.hearing.ear, nth));
                 self.drawing
-                    .draw(now, pts, picture, heard, weight, &self.stats)
+                    .draw(now, (pts, index), read, heard, weight, &self.stats)
             })
             .flatten();
-        self.drawing.rest(watched && weight > 0.0);
+        self.drawing.lips.rest(watched && weight > 0.0);
+        let coming = &mut self.coming;
+        if let Some(late) = coming.take_if(|coming| !coming.prepare(index + 1)) {
+            late.give_up();
+        }
         let frame = frame.map(|mut frame| {
             frame.accepted = heard.chunk.accepted;
             frame
@@ -195,155 +295,58 @@ impl Renderer {
 
 /// From what the model hears to a frame.
 struct Drawing {
-    clip: Arc<Clip>,
-    player: Player,
-    /// What is shown when the decoder is late.
-    last: Option<Arc<Picture>>,
-    pool: FramePool,
-    library: Arc<Library>,
-    /// Which model this draws with.
-    edition: u64,
-    generation: u64,
-    mouth: Option<Mouth>,
+    scene: Scene,
+    lips: Lips,
     compositor: Compositor,
-    size: Size,
-    failures: u32,
 }
 
 impl Drawing {
-    fn new(
-        avatar: &Avatar,
-        library: &Arc<Library>,
-        model: &Model,
-        pool: FramePool,
-        now: Instant,
-    ) -> Result<Self, Error> {
-        let generation = library.generation();
-        let network = library.want(model.edition, now);
-        Ok(Self {
-            clip: Arc::clone(avatar.idle()),
-            player: Player::start(avatar.idle())?,
-            last: None,
-            pool,
-            library: Arc::clone(library),
-            edition: model.edition,
-            generation,
-            mouth: network.as_ref().map(Mouth::new).transpose()?,
-            compositor: Compositor::new(avatar.size, model.side, &model.bundle.manifest),
-            size: avatar.size,
-            failures: 0,
-        })
-    }
-
-    /// Draws with another model from the next frame on.
-    fn take_over(&mut self, model: &Model, now: Instant) {
-        self.edition = model.edition;
-        self.failures = 0;
-        self.mouth = None;
-        self.compositor = Compositor::new(self.size, model.side, &model.bundle.manifest);
-        self.ready(now, true);
-    }
-
-    /// Forgets what was heard of chunk `nth` and those after it.
-    fn forget(&mut self, nth: u64) {
-        if let Some(mouth) = &mut self.mouth {
-            mouth.forget(nth);
+    fn new(scene: Scene, lips: Lips) -> Self {
+        Self {
+            compositor: compositor(&scene, &lips),
+            scene,
+            lips,
         }
+    }
+
+    /// Measures anew how the model's square lies in the pictures.
+    fn measure(&mut self) {
+        self.compositor = compositor(&self.scene, &self.lips);
     }
 
     fn draw(
         &mut self,
         now: Instant,
-        pts: Duration,
-        picture: Option<Arc<Picture>>,
+        (pts, index): (Duration, u64),
+        read: Reads,
         heard: Option<(&Ear, u64)>,
         weight: f32,
         stats: &Stats,
     ) -> Option<Frame> {
         let started = Instant::now();
-        if picture.is_some() {
-            self.last = picture;
-        } else if self.last.is_some() {
-            stats.late_pictures.add(1);
-        }
-        let picture = Arc::clone(self.last.as_ref()?);
-        let Some(mut frame) = self.pool.take(pts) else {
+        let (picture, late) = self.scene.picture(index, read)?;
+        stats.late_pictures.add(u64::from(late));
+        let Some(mut frame) = self.scene.pool.take(pts) else {
             stats.late_frames.add(1);
             return None;
         };
         frame.i420_mut().copy_from_slice(picture.i420());
-        if let (Some(heard), Some(face)) = (heard, self.clip.face(picture.index)) {
-            let inferred = self.mouth(now, &picture, face, heard, weight, stats, &mut frame);
-            stats
-                .compose
-                .add(started.elapsed().saturating_sub(inferred));
-        } else {
-            stats.compose.add(started.elapsed());
+        let face = self.scene.avatar.idle().face(picture.index);
+        let mut inferred = Duration::ZERO;
+        if let (Some(heard), Some(face)) = (heard, face) {
+            let (lips, compositor) = (&mut self.lips, &mut self.compositor);
+            let i420 = frame.i420_mut();
+            inferred = lips.draw(now, compositor, &picture, face, heard, weight, stats, i420);
         }
+        stats
+            .compose
+            .add(started.elapsed().saturating_sub(inferred));
         stats.drawn.add(1);
         Some(frame)
     }
+}
 
-    /// Draws the mouth on `frame`. Returns how long the model took.
-    #[allow(clippy::too_many_arguments)]
-    fn mouth(
-        &mut self,
-        now: Instant,
-        picture: &Picture,
-        face: Face,
-        (ear, nth): (&Ear, u64),
-        weight: f32,
-        stats: &Stats,
-        frame: &mut Frame,
-    ) -> Duration {
-        let Some(mouth) = &mut self.mouth else {
-            // It is loaded anew; the last mouth settles meanwhile.
-            self.compositor.repeat(frame.i420_mut(), face, weight);
-            return Duration::ZERO;
-        };
-        self.library.touch(now);
-        self.compositor
-            .crop(picture.i420(), face, mouth.reference_mut());
-        let started = Instant::now();
-        let result = mouth.run(nth, |n, window| ear.window(n, window));
-        let inferred = started.elapsed();
-        stats.lipsync.add(inferred);
-        if let Ok(drawn) = result {
-            self.failures = 0;
-            if !drawn {
-                self.compositor.repeat(frame.i420_mut(), face, weight);
-                return inferred;
-            }
-            let pictures = mouth.pictures();
-            self.compositor
-                .draw(frame.i420_mut(), face, pictures, weight);
-            return inferred;
-        }
-        stats.failed_mouths.add(1);
-        // The last mouth stays on, so that the face doesn't flash.
-        self.compositor.repeat(frame.i420_mut(), face, weight);
-        self.failures += 1;
-        if self.failures == FAILURES {
-            self.library.discard(self.edition);
-            self.mouth = None;
-        }
-        inferred
-    }
-
-    /// Whether there is a mouth to draw with. One that is wanted begins to load.
-    fn ready(&mut self, now: Instant, wanted: bool) -> bool {
-        if self.mouth.is_none() && wanted {
-            self.generation = self.library.generation();
-            let network = self.library.want(self.edition, now);
-            self.mouth = network.and_then(|network| Mouth::new(&network).ok());
-        }
-        self.mouth.is_some()
-    }
-
-    /// Lets the network go when it should be, and the mouth rests.
-    fn rest(&mut self, drawing: bool) {
-        if !drawing && self.mouth.is_some() && self.generation != self.library.generation() {
-            self.mouth = None;
-        }
-    }
+fn compositor(scene: &Scene, lips: &Lips) -> Compositor {
+    let model = &lips.model;
+    Compositor::new(scene.avatar.size, model.side, &model.bundle.manifest)
 }

@@ -22,7 +22,7 @@ use crate::events::Event;
 use crate::media::{AudioChunk, FRAME_PERIOD, SOUND_SAMPLES};
 use crate::pool::Frame;
 use crate::run::looped::Looped;
-use crate::run::renderer::{NOBODY, Renderer, SOURCE, Speaker};
+use crate::run::renderer::{Change, NOBODY, Renderer, SOURCE, Speaker};
 use crate::run::speech::{Accepted, Cleared, Opened, Speech, Voice};
 use crate::stage::audio::file;
 use crate::stats::Stats;
@@ -155,6 +155,16 @@ impl Script {
             talking: pushed || played.mouth,
             frame: played.frame,
         }
+    }
+
+    /// Lets another avatar or model take over as soon as it can.
+    pub fn change(&mut self, change: Box<Change>) {
+        self.renderer.change(change);
+    }
+
+    /// Plays another file in a loop while nothing is pushed, or none.
+    pub fn set_looped(&mut self, looped: Option<Looped>) {
+        self.looped = looped;
     }
 
     /// Silences what is pushed, whether it plays or waits, and a file that loops.

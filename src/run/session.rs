@@ -10,7 +10,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,9 +21,10 @@ use crate::events::Event;
 use crate::hub::Hub;
 use crate::pool::{Frame, FramePool};
 use crate::ring::{self, ring};
-use crate::run::library::Library;
+use crate::run::library::Model;
 use crate::run::live::{Encoding, Order, Rendering, Sound};
-use crate::run::renderer::{self, Renderer};
+use crate::run::looped::Looped;
+use crate::run::renderer::{self, Cast, Change, Renderer, Shown};
 use crate::run::script::{Interrupted, Script};
 use crate::run::speech::{self, Accepted, Opened, Speech};
 use crate::stage::audio::microphone::Microphone;
@@ -43,6 +44,9 @@ const FRAMES: usize = FRAME_DEPTH + 4;
 const ORDERS: usize = 8;
 /// Longest wait of whoever interrupts: the render thread answers within a frame.
 const ANSWER: Duration = Duration::from_secs(1);
+/// Longest wait of whoever changes the avatar or the model: longer than the
+/// renderer waits for a picture.
+const CHANGED: Duration = Duration::from_secs(10);
 
 /// Why a session can't start.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +68,33 @@ pub enum Error {
     Thread(#[from] std::io::Error),
 }
 
+/// Why a session stays as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// The stages of another avatar or model can't be made.
+    #[error(transparent)]
+    Renderer(#[from] renderer::Error),
+    /// The source's sound file can't be played.
+    #[error(transparent)]
+    File(#[from] audio::file::Error),
+    /// No encoder takes the bitrate.
+    #[error(transparent)]
+    Encode(#[from] encode::Error),
+    /// What a running session can't listen to.
+    #[error(
+        "a session that runs can change its source between none and file only; audio.source is for the microphone"
+    )]
+    Source,
+    /// The clip gave no picture.
+    #[error(
+        "the clip of the avatar {0} gave no picture in time, so the one before stays: try again, or run `mouthpiece avatar check {0}`"
+    )]
+    Late(String),
+    /// It is over.
+    #[error("the session is ending")]
+    Ending,
+}
+
 /// What a session is made of.
 pub struct Parts<'p> {
     /// Its name in addresses.
@@ -71,7 +102,7 @@ pub struct Parts<'p> {
     /// Who talks.
     pub avatar: Arc<Avatar>,
     /// With which model.
-    pub library: Arc<Library>,
+    pub model: Arc<Model>,
     /// Where sound comes from.
     pub audio: &'p audio::Config,
     /// The sound file of the source `file`, and of `auto` without a microphone.
@@ -82,26 +113,32 @@ pub struct Parts<'p> {
     pub voice: &'p voice::Config,
     /// How pictures and sound are coded.
     pub encode: &'p encode::Config,
-    /// Decoded pictures of the clip that may be kept, in bytes.
-    pub clip_cache: usize,
+    /// How long nobody may watch or feed it before it is closed. Zero: for ever.
+    pub idle_timeout: Duration,
 }
 
 /// A session that runs. Dropping it ends it.
 pub struct Session {
     /// Its name in addresses.
     pub id: String,
-    /// Who talks.
-    pub avatar: Arc<Avatar>,
     /// Where its packets meet whoever watches.
     pub hub: Arc<Hub>,
     /// What it measures.
     pub stats: Arc<Stats>,
     /// What is pushed to be spoken.
     pub speech: Speech,
-    /// Where sound comes from.
-    pub source: Source,
-    /// Bytes of its frames.
-    pub pool_bytes: usize,
+    /// How long nobody may watch or feed it before it is closed. Zero: for ever.
+    pub idle_timeout: Duration,
+    /// When it began.
+    pub started: Instant,
+    source: Mutex<Source>,
+    /// The sound file of the source `file`.
+    file: PathBuf,
+    cast: Shown,
+    /// Held while the cast is changed: a change is built for the one before it.
+    changing: Mutex<()>,
+    /// When it was last watched, fed or asked for something.
+    used: Mutex<Instant>,
     orders: Sender<Order>,
     /// The bitrate of the pictures that is wanted, in kbit/s.
     video_kbps: Arc<AtomicU32>,
@@ -129,7 +166,6 @@ impl Session {
         let now = Instant::now();
         let (hub, stats) = (Hub::new(), Stats::new());
         let pool = FramePool::new(FRAMES, parts.avatar.size);
-        parts.avatar.idle().cache.set_limit(parts.clip_cache);
 
         let (sound_in, sound_out) = ring(SOUND_DEPTH);
         let source = match parts.audio.source {
@@ -139,14 +175,8 @@ impl Session {
         };
         let (speech, voice) = Speech::start(parts.speech)?;
         let file = (source == Source::File).then_some(parts.file.as_path());
-        let renderer = Renderer::new(
-            &parts.avatar,
-            &parts.library,
-            parts.voice,
-            pool.clone(),
-            &stats,
-            now,
-        )?;
+        let renderer = Renderer::new(&parts.avatar, &parts.model, parts.voice, pool, &stats, now)?;
+        let cast = renderer.shown();
         let script = Script::new(renderer, speech.clone(), voice, file)?;
         let opus = Opus::new(parts.encode)?;
         let pictures = Pictures::new(parts.encode)?;
@@ -187,12 +217,16 @@ impl Session {
         };
         Ok(Self {
             id: parts.id.to_owned(),
-            avatar: parts.avatar,
             hub,
             stats,
             speech,
-            source,
-            pool_bytes: pool.bytes(),
+            idle_timeout: parts.idle_timeout,
+            started: now,
+            source: Mutex::new(source),
+            file: parts.file,
+            cast,
+            changing: Mutex::default(),
+            used: Mutex::new(now),
             orders,
             video_kbps,
             previewed,
@@ -226,17 +260,89 @@ impl Session {
         Some((interrupted, accepted?))
     }
 
+    /// Who talks, with which model.
+    pub fn cast(&self) -> Cast {
+        self.cast.cast()
+    }
+
+    /// Lets another avatar or model take over between two frames. Both are built
+    /// aside; the session goes on meanwhile, and as it was if this fails.
+    ///
+    /// # Errors
+    ///
+    /// When a stage can't be made, or the new clip gives no picture.
+    pub fn recast(
+        &self,
+        avatar: Option<Arc<Avatar>>,
+        model: Option<Arc<Model>>,
+    ) -> Result<(), ChangeError> {
+        let _one_at_a_time = lock(&self.changing);
+        let from = self.cast();
+        let to = Cast {
+            avatar: avatar.unwrap_or_else(|| Arc::clone(&from.avatar)),
+            model: model.unwrap_or_else(|| Arc::clone(&from.model)),
+        };
+        let pool = || FramePool::new(FRAMES, to.avatar.size);
+        let (change, replaced) = Change::new(&from, &to, pool, Instant::now())?;
+        self.order(Order::Change(change))?;
+        // What was replaced is dropped here, where nobody waits for it.
+        match replaced.recv_timeout(CHANGED) {
+            Ok(replaced) if replaced.taken => Ok(()),
+            Ok(_) => Err(ChangeError::Late(to.avatar.id.clone())),
+            Err(_) => Err(ChangeError::Ending),
+        }
+    }
+
+    /// Where sound comes from.
+    pub fn source(&self) -> Source {
+        *lock(&self.source)
+    }
+
+    /// Listens to another source from the next frame on.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be changed, or the file not be played.
+    pub fn set_source(&self, wanted: Source) -> Result<(), ChangeError> {
+        let mut source = lock(&self.source);
+        if *source == wanted {
+            return Ok(());
+        }
+        let looped = match (*source, wanted) {
+            (Source::None, Source::File) => Some(Looped::start(&self.file)?),
+            (Source::File, Source::None) => None,
+            _ => return Err(ChangeError::Source),
+        };
+        self.order(Order::Loop(looped))?;
+        *source = wanted;
+        Ok(())
+    }
+
+    fn order(&self, order: Order) -> Result<(), ChangeError> {
+        let sent = self.orders.send_timeout(order, ANSWER);
+        sent.map_err(|_| ChangeError::Ending)
+    }
+
+    /// Refuses a bitrate that no encoder takes, in kbit/s.
+    ///
+    /// # Errors
+    ///
+    /// With the bounds.
+    pub fn check_video_kbps(kbps: u32) -> Result<(), encode::Error> {
+        encode::Config {
+            video_kbps: kbps,
+            ..encode::Config::default()
+        }
+        .check()
+    }
+
     /// Changes the bitrate of the pictures from the next frame on, in kbit/s.
     ///
     /// # Errors
     ///
     /// When no encoder takes it.
     pub fn set_video_kbps(&self, kbps: u32) -> Result<(), encode::Error> {
-        encode::Config {
-            video_kbps: kbps,
-            ..encode::Config::default()
-        }
-        .check()?;
+        Self::check_video_kbps(kbps)?;
         self.video_kbps.store(kbps, Relaxed);
         Ok(())
     }
@@ -256,40 +362,35 @@ impl Session {
         self.hub.watched() || self.previewed.load(Relaxed)
     }
 
-    /// Whether the avatar talks.
-    pub fn talking(&self) -> bool {
-        self.stats.talking.get() > 0.0
-    }
-
-    /// Sets how many bytes of decoded pictures each clip may keep.
-    pub fn set_clip_cache(&self, bytes: usize) {
-        for (_, clip) in self.avatar.clips() {
-            clip.cache.set_limit(bytes);
+    /// Whether the avatar talks or idles, in a word.
+    pub fn state(&self) -> &'static str {
+        if self.stats.talking.get() > 0.0 {
+            "talking"
+        } else {
+            "idle"
         }
     }
 
-    /// Lets no clip keep more decoded pictures than it does.
-    pub fn freeze_clip_cache(&self) {
-        for (_, clip) in self.avatar.clips() {
-            clip.cache.freeze();
+    /// Notes that somebody uses it: it isn't closed for being idle.
+    pub fn touch(&self) {
+        *lock(&self.used) = Instant::now();
+    }
+
+    /// Whether nobody has watched it, fed it or asked it for anything for as long
+    /// as it may idle. To be asked now and then: who watches is seen only here.
+    pub fn idles(&self, now: Instant) -> bool {
+        let mut used = lock(&self.used);
+        let fed = self.speech.utterances() > 0 || self.speech.streams() > 0;
+        if self.watched() || fed {
+            *used = now;
         }
+        let idle = now.saturating_duration_since(*used);
+        !self.idle_timeout.is_zero() && idle >= self.idle_timeout
     }
 
-    /// Forgets every decoded picture. Returns the bytes that were kept.
-    pub fn clear_clip_cache(&self) -> usize {
-        self.avatar
-            .clips()
-            .map(|(_, clip)| clip.cache.clear())
-            .sum()
-    }
-
-    /// Bytes of decoded pictures that are kept, and of compressed clips.
-    pub fn clip_bytes(&self) -> (usize, usize) {
-        let clips = || self.avatar.clips().map(|(_, clip)| clip);
-        (
-            clips().map(|clip| clip.cache.bytes()).sum(),
-            clips().map(|clip| clip.bytes()).sum(),
-        )
+    /// Bytes of its frames.
+    pub fn pool_bytes(&self) -> usize {
+        pool_bytes(&self.cast().avatar)
     }
 
     /// Ends the session: drops the source, lets the end run down the path, and
@@ -313,7 +414,12 @@ impl Drop for Session {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+/// Bytes of the frames of a session with `avatar`.
+pub fn pool_bytes(avatar: &Avatar) -> usize {
+    FRAMES * avatar.size.i420_bytes()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

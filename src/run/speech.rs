@@ -258,6 +258,11 @@ impl Speech {
         self.entrance.shared.lock().queued()
     }
 
+    /// Streams that are open.
+    pub fn streams(&self) -> usize {
+        self.entrance.shared.lock().streams
+    }
+
     /// Utterances that were pushed and are not pulled to their end.
     pub fn utterances(&self) -> usize {
         let state = self.entrance.shared.lock();

@@ -178,11 +178,12 @@ impl Watch {
             self.reclaim(level, level > was, now);
         } else if self.unload(now, self.watched.idle_unload) > 0 {
             native::trim_allocator();
-            tracing::info!("the model is unloaded: no mouth was drawn for a while");
+            tracing::info!("a model is unloaded: no mouth was drawn with it for a while");
         }
         if level != was {
             self.allow(was, level);
         }
+        self.watched.sessions.close_idle(now);
         self.count(passed, line);
     }
 
@@ -203,12 +204,11 @@ impl Watch {
         if was < Level::Hard && level >= Level::Hard {
             self.clip_cache /= 2;
         }
-        for session in self.watched.sessions.all() {
-            match level {
-                Level::Normal => session.set_clip_cache(self.clip_cache),
-                Level::Light => session.freeze_clip_cache(),
-                Level::Hard | Level::Over => session.set_clip_cache(0),
-            }
+        let avatars = self.watched.sessions.avatars();
+        match level {
+            Level::Normal => avatars.set_clip_cache(self.clip_cache),
+            Level::Light => avatars.freeze_clip_cache(),
+            Level::Hard | Level::Over => avatars.set_clip_cache(0),
         }
         self.watched.viewers.refuse(level == Level::Over);
     }
@@ -218,8 +218,7 @@ impl Watch {
         let before = self.read().rss_bytes;
         let (mut clip_cache_bytes, mut model_bytes) = (0, 0);
         if level >= Level::Hard {
-            let sessions = self.watched.sessions.all();
-            clip_cache_bytes = sessions.iter().map(|s| s.clear_clip_cache()).sum();
+            clip_cache_bytes = self.watched.sessions.avatars().clear_clip_cache();
             model_bytes = self.unload(now, IDLE);
         }
         native::trim_allocator();
@@ -249,27 +248,33 @@ impl Watch {
         );
     }
 
-    /// Unloads the model if nobody wanted it for `idle`, and waits until it is
-    /// gone. Returns its bytes.
+    /// Unloads the models that nobody wanted for `idle`, and waits until they are
+    /// gone. Returns their bytes.
     fn unload(&self, now: Instant, idle: Duration) -> usize {
-        let bytes = self.watched.library.bytes();
-        if !self.watched.library.unload_idle(now, idle) {
+        let library = &self.watched.library;
+        let bytes = library.bytes();
+        if !library.unload_idle(now, idle) {
             return 0;
         }
+        let left = library.bytes();
         std::thread::sleep(LETTING_GO);
-        bytes
+        bytes.saturating_sub(left)
     }
 
     /// Frames a second, and the line of the log.
     fn count(&mut self, passed: Duration, line: bool) {
-        for session in self.watched.sessions.all() {
+        let sessions = self.watched.sessions.all();
+        self.drawn
+            .retain(|id, _| sessions.iter().any(|session| session.id == *id));
+        for session in sessions {
             let stats = &session.stats;
             let drawn = stats.drawn.get();
             let last = self
                 .drawn
                 .insert(session.id.clone(), drawn)
                 .unwrap_or(drawn);
-            let fps = (drawn - last) as f64 / passed.as_secs_f64();
+            // Another session may have the name now.
+            let fps = drawn.saturating_sub(last) as f64 / passed.as_secs_f64();
             stats.fps.set(fps);
             if line {
                 let frame = stats.frame.recent();

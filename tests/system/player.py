@@ -29,7 +29,8 @@ class Refused(Exception):
 
 @dataclass
 class Seen:
-    """One picture: when it came (monotonic seconds), its RTP time since the first, and itself, small."""
+    """One picture: when it came (monotonic seconds), its RTP time since the first, and itself, small, if it has the
+    size of the avatar that the tests know."""
 
     at: float
     rtp: int
@@ -53,6 +54,7 @@ class Viewer:
     url: str
     codec: str = None
     token: str = None
+    session: str = "live"
     seen: list = field(default_factory=list)
     heard: list = field(default_factory=list)
     #: (kind, NTP seconds of the sender, RTP time as in `Seen`, when it came) of each sender report.
@@ -112,7 +114,7 @@ class Viewer:
             headers["Authorization"] = f"Bearer {self.token}"
         self.offered_at = time.monotonic()
         async with aiohttp.ClientSession() as http:
-            async with http.post(f"{self.url}/whep/live", data=self.pc.localDescription.sdp, headers=headers) as answer:
+            async with http.post(f"{self.url}/whep/{self.session}", data=self.pc.localDescription.sdp, headers=headers) as answer:
                 body = await answer.text()
                 self.answered_at = time.monotonic()
                 if answer.status != 201:
@@ -148,7 +150,8 @@ class Viewer:
                 return
             now = time.monotonic()
             if track.kind == "video":
-                self.seen.append(Seen(now, frame.pts, (frame.width, frame.height), mouth.small(frame)))
+                size = (frame.width, frame.height)
+                self.seen.append(Seen(now, frame.pts, size, mouth.small(frame) if size == mouth.SIZE else None))
             else:
                 samples = frame.to_ndarray().astype(np.float32) / 32_768
                 self.heard.append(Heard(now, frame.pts, float(np.sqrt((samples**2).mean()))))

@@ -150,11 +150,15 @@ class Server:
         (session,) = [s for s in self.get("/v1/status").json["sessions"] if s["id"] == "live"]
         return session
 
-    def speak(self, sound, content_type="audio/wav"):
+    def ask(self, method, path, **fields):
+        """A request whose body is a JSON object of `fields`."""
+        return self.request(method, path, json.dumps(fields).encode(), Content_Type="application/json")
+
+    def speak(self, sound, content_type="audio/wav", session="live"):
         """Pushes a sound file: bytes, or the path of one."""
         if isinstance(sound, pathlib.Path):
             sound = sound.read_bytes()
-        return self.request("POST", "/v1/sessions/live/speech", sound, Content_Type=content_type)
+        return self.request("POST", f"/v1/sessions/{session}/speech", sound, Content_Type=content_type)
 
     def interrupt(self):
         return self.request("POST", "/v1/sessions/live/interrupt", b"")

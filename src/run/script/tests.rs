@@ -55,8 +55,8 @@ fn utterance(marks: impl IntoIterator<Item = Mark>) -> File {
 }
 
 /// The bundled avatar and model, once for all tests.
-fn bundled() -> &'static (Avatar, Arc<Library>) {
-    static BUNDLED: OnceLock<(Avatar, Arc<Library>)> = OnceLock::new();
+fn bundled() -> &'static (Arc<Avatar>, Arc<Library>) {
+    static BUNDLED: OnceLock<(Arc<Avatar>, Arc<Library>)> = OnceLock::new();
     BUNDLED.get_or_init(|| {
         let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
         let avatar = Avatar::open(&assets.join("avatars/ava")).expect("the avatar");
@@ -64,7 +64,7 @@ fn bundled() -> &'static (Avatar, Arc<Library>) {
         let bundle = Bundle::open(&assets.join("models/mouthpiece-256")).expect("the model");
         let library =
             Library::open(bundle, runtime, u64::MAX, Instant::now()).expect("the model fits");
-        (avatar, library)
+        (Arc::new(avatar), library)
     })
 }
 
@@ -95,8 +95,8 @@ impl Show {
         let (avatar, library) = bundled();
         let (pool, now) = (FramePool::new(1, avatar.size), Instant::now());
         let config = voice::Config::default();
-        let stats = Stats::new();
-        let renderer = Renderer::new(avatar, library, &config, pool, &stats, now);
+        let (stats, model) = (Stats::new(), library.configured());
+        let renderer = Renderer::new(avatar, &model, &config, pool, &stats, now);
         let renderer = renderer.expect("the model fits the avatar");
         let depth = renderer.depth();
         assert!(depth > 0, "the bundled model hears ahead");

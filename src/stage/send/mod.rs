@@ -268,6 +268,16 @@ impl Viewers {
         entry.is_some_and(|entry| entry.leave.send(true).is_ok())
     }
 
+    /// Ends every viewer of `session`.
+    pub fn close_session(&self, session: &str) {
+        for entry in lock(&self.0.viewers).values() {
+            if entry.session == session {
+                // An error says that it has left already.
+                let _left = entry.leave.send(true);
+            }
+        }
+    }
+
     /// Whether viewer `id` belongs to `session`.
     pub fn has(&self, session: &str, id: &str) -> bool {
         let viewers = lock(&self.0.viewers);
