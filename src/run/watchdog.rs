@@ -18,6 +18,7 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use psutil::process::Process;
 use serde::Serialize;
 
+use crate::events::Event;
 use crate::memory::{Config, Level};
 use crate::native;
 use crate::run::library::Library;
@@ -191,6 +192,9 @@ impl Watch {
         if level != was {
             let (level, was) = (level.name(), was.name());
             tracing::info!("memory is {level}, was {was}: {full} are resident");
+            for session in self.watched.sessions.all() {
+                session.stats.events.post(Event::Memory { level });
+            }
         }
         lock(&self.reading).level = level;
         if level != was {
