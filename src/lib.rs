@@ -17,8 +17,7 @@
 //! [`memory`], [`process`], [`events`], [`stats`], and the [`bounds`] of what is
 //! configured. A [`stage`] does one thing to it. A [`run`] puts stages on threads.
 //! [`control`] is the HTTP API over the runs. Imports point up that list only, stages
-//! never import each other, and
-//! `tests/architecture.rs` holds it.
+//! never import each other, and `tests/architecture.rs` holds it.
 //!
 //! # The threads
 //!

@@ -192,9 +192,6 @@ impl Watch {
         if level != was {
             let (level, was) = (level.name(), was.name());
             tracing::info!("memory is {level}, was {was}: {full} are resident");
-            for session in self.watched.sessions.all() {
-                session.stats.events.post(Event::Memory { level });
-            }
         }
         lock(&self.reading).level = level;
         if level != was {
@@ -237,6 +234,10 @@ impl Watch {
             self.clip_cache /= 2;
         }
         self.watched.viewers.refuse(level == Level::Over);
+        let level = level.name();
+        for session in self.watched.sessions.all() {
+            session.stats.events.post(Event::Memory { level });
+        }
     }
 
     /// Lets caches have what the level leaves them.
