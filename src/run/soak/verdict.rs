@@ -4,11 +4,12 @@ use serde::Serialize;
 
 use super::fit::{Fit, blocks, theil_sen};
 use super::limits::{self, Limits};
+use super::phases::cycle;
 use super::record::{Frames, Outcome, Phase, Record, Resources, SERVER};
 
-/// Blocks that the steady part is cut into before a line is fitted, and the
-/// least that each lasts in seconds: what neighbours share goes into one median.
-const BLOCKS: (f64, f64) = (30.0, 5.0);
+/// Blocks that the steady part is cut into before a line is fitted, at most: what
+/// neighbours share goes into one median.
+const BLOCKS: f64 = 30.0;
 /// Percent of the machine's time that is left when it is full.
 const FULL: f64 = 5.0;
 /// Seconds of an hour.
@@ -116,8 +117,11 @@ impl Verdict {
 pub fn judge(record: &Record) -> Verdict {
     let limits = &record.run.limits;
     let steady = fitted(record, limits);
-    let resident = line(&steady, |row| row.memory_rss_mb);
-    let private = line(&steady, |row| row.private_mb);
+    // Another avatar or model takes more or less for a while, again and again: only
+    // what is between two such turns is memory that grew.
+    let cycle = cycle(record.run.minutes).as_secs_f64();
+    let resident = line(&steady, cycle, |row| row.memory_rss_mb);
+    let private = line(&steady, cycle, |row| row.private_mb);
     let mut checks = vec![
         slope("resident memory, slope", resident, limits),
         slope("private memory, slope", private, limits),
@@ -150,13 +154,13 @@ fn fitted<'r>(record: &'r Record, limits: &Limits) -> Vec<&'r Resources> {
     record.of(SERVER).filter(inside).collect()
 }
 
-fn line(rows: &[&Resources], value: fn(&Resources) -> f64) -> Option<Line> {
-    let points: Vec<_> = rows
-        .iter()
-        .map(|row| (row.elapsed_seconds, value(row)))
-        .collect();
-    let ends = (points.first()?.0, points.last()?.0);
-    let width = ((ends.1 - ends.0) / BLOCKS.0).max(BLOCKS.1);
+/// A line through the medians of blocks of `rows`, each a whole `cycle` or more.
+fn line(rows: &[&Resources], cycle: f64, value: fn(&Resources) -> f64) -> Option<Line> {
+    let points = rows.iter().map(|row| (row.elapsed_seconds, value(row)));
+    let ends = (rows.first()?.elapsed_seconds, rows.last()?.elapsed_seconds);
+    let width = ((ends.1 - ends.0) / BLOCKS).max(cycle);
+    let whole = ends.0 + ((ends.1 - ends.0) / width).floor() * width;
+    let points: Vec<_> = points.take_while(|point| point.0 < whole).collect();
     let fit = theil_sen(&blocks(&points, width))?;
     Some(Line { fit, ends })
 }

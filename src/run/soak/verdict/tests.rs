@@ -38,17 +38,17 @@ fn a_leak_of_three_megabytes_an_hour_is_found_and_measured() {
 }
 
 #[test]
-fn three_minutes_tell_a_great_leak_and_leave_a_small_one_open() {
-    let judged = |leak| {
-        let verdict = judge(&made::record(3.0, leak));
+fn half_an_hour_tells_a_great_leak_and_three_minutes_leave_it_open() {
+    let judged = |minutes, leak| {
+        let verdict = judge(&made::record(minutes, leak));
         (
             found(&verdict, "resident memory, slope").judged,
             verdict.passed(),
         )
     };
-    assert_eq!(judged(0.0), (Judged::Undecided, true));
-    assert_eq!(judged(10.0), (Judged::Undecided, true));
-    assert_eq!(judged(200.0), (Judged::Failed, false));
+    assert_eq!(judged(3.0, 0.0), (Judged::Undecided, true));
+    assert_eq!(judged(3.0, 200.0), (Judged::Undecided, true));
+    assert_eq!(judged(30.0, 200.0), (Judged::Failed, false));
 }
 
 #[test]
