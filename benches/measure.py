@@ -16,6 +16,8 @@ first       from sending the offer to the first decoded picture, 20 joins one af
 speech      from the first byte of the POST to the first picture whose mouth is clearly not at rest, 20 pushes. A mouth
             is compared with the avatar's own in the idle clip's picture of the same moment (tests/system/mouth.py);
             "clearly" is three times what exceeds 99 of 100 pictures of a recorded rest.
+stream      the same from the first sample on the speech WebSocket, which sends the whole word at once. From `clear` to its
+            acknowledgement, and to the last sound at the viewer's decoder that is louder than −40 dB.
 microphone  from the sound entering a PulseAudio null sink to the changed mouth, likewise; less the model's look-ahead.
 skew        by the sender reports' clock: how long sound takes to arrive less how long pictures take. Also by content:
             the lag at which the voice's level and the mouth's movement agree best, which tells a shift of whole
@@ -42,6 +44,7 @@ import sounds  # noqa: E402
 from player import Viewer, gaps, rate  # noqa: E402
 from pulse import Pulse  # noqa: E402
 from server import Server, eventually  # noqa: E402
+from speaker import speaker  # noqa: E402
 
 ROWS = []
 
@@ -120,6 +123,41 @@ def measure_speech(server, n):
             took.append(first_change(viewer, since, above))
     said, p95 = spread(took)
     row(f"pushed speech → changed mouth, {n.pushes} pushes (p50/p95/max)", said, "p95 300 ms", p95 <= 0.3)
+
+
+def measure_stream(server, n):
+    word, talk = sounds.speech(1.0, 24_000)[44:], sounds.speech(3, 24_000)[44:]
+    mouths, acknowledged, silent = [], [], []
+    with Viewer(server.url) as viewer, speaker(server, 24_000) as say:
+        viewer.wait_for_picture()
+        settle(server)
+        above = threshold(viewer)
+        for push in range(n.pushes):
+            settle(server)
+            # Not in step with the pictures.
+            time.sleep((push * 0.0137) % 0.04)
+            since = time.monotonic()
+            say.send(word)
+            say.send({"type": "end"})
+            mouths.append(first_change(viewer, since, above))
+        for clear in range(n.pushes):
+            settle(server)
+            say.send(talk)
+            # In the middle of a word, at another moment of it each time.
+            viewer.watch(1 + clear * 0.0137)
+            since = time.monotonic()
+            say.send({"type": "clear"})
+            say.wait_for("cleared", clear + 1)
+            acknowledged.append(say.at("cleared", clear + 1) - since)
+            viewer.watch(0.6)
+            _, sound = viewer.between(since, time.monotonic())
+            silent.append(max([heard.at - since for heard in sound if heard.level > 0.01], default=0.0))
+    said, p95 = spread(mouths)
+    row(f"streamed speech → changed mouth, {n.pushes} times (p50/p95/max)", said, "p95 300 ms", p95 <= 0.3)
+    said, p95 = spread(acknowledged)
+    row("clear → acknowledged (p50/p95/max)", said, "80 ms", max(acknowledged) <= 0.08)
+    said, p95 = spread(silent)
+    row("clear → silence at the viewer's decoder (p50/p95/max)", said, "p95 150 ms", p95 <= 0.15)
 
 
 def measure_microphone(_, n):
@@ -228,6 +266,7 @@ MEASURES = {
     "rate": measure_rate,
     "first": measure_first,
     "speech": measure_speech,
+    "stream": measure_stream,
     "microphone": measure_microphone,
     "skew": measure_skew,
     "cpu": measure_cpu,

@@ -14,10 +14,10 @@
 //! # The modules
 //!
 //! Words are what travels: [`media`], [`ring`], [`pool`], [`hub`], [`avatar`], [`model`],
-//! [`memory`], [`process`], [`stats`], and the [`bounds`] of what is configured. A [`stage`] does one
-//! thing to it. A [`run`] puts stages on threads. [`control`] is the HTTP API over the
-//! runs. Imports point up that list only, stages never import each other, and
-//! `tests/architecture.rs` holds it.
+//! [`memory`], [`process`], [`events`], [`stats`], and the [`bounds`] of what is
+//! configured. A [`stage`] does one thing to it. A [`run`] puts stages on threads.
+//! [`control`] is the HTTP API over the runs. Imports point up that list only, stages
+//! never import each other, and `tests/architecture.rs` holds it.
 //!
 //! # The threads
 //!
@@ -54,6 +54,7 @@ pub mod avatar;
 pub mod bounds;
 pub mod config;
 pub mod control;
+pub mod events;
 pub mod hub;
 pub mod media;
 pub mod memory;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::events::Events;
+
 /// A number that only grows.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
@@ -181,6 +183,8 @@ pub struct Stats {
     pub frame_cpu: Timing,
     /// From accepting sound to handing its picture to the network.
     pub voice_latency: Timing,
+    /// What happened, one by one.
+    pub events: Events,
 }
 
 impl Stats {

@@ -10,7 +10,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("media", &[]),
     ("ring", &[]),
     ("toml_error", &[]),
-    ("stats", &[]),
+    ("events", &[]),
+    ("stats", &["events"]),
     ("process", &[]),
     ("memory", &["bounds", "process"]),
     ("pool", &[]),
@@ -18,19 +19,20 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("hub", &["media"]),
     ("model", &["toml_error"]),
     ("avatar", &["media", "pool", "toml_error"]),
-    ("stage/audio", &["media", "ring", "stats"]),
+    ("stage/audio", &["events", "media", "ring", "stats"]),
     ("stage/mel", &["media", "model"]),
     ("stage/voice", &["bounds", "media"]),
     ("stage/lipsync", &["bounds", "media", "model"]),
     ("stage/compose", &["avatar", "model", "pool"]),
     ("stage/encode", &["hub", "media", "native", "pool"]),
-    ("stage/send", &["bounds", "hub", "media", "stats"]),
+    ("stage/send", &["bounds", "events", "hub", "media", "stats"]),
     ("stage/write", &["media", "pool"]),
     (
         "run",
         &[
             "avatar",
             "bounds",
+            "events",
             "hub",
             "media",
             "memory",
@@ -48,8 +50,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "control",
         &[
-            "avatar", "control", "hub", "media", "memory", "model", "native", "process", "run",
-            "stage", "stats",
+            "avatar", "control", "events", "hub", "media", "memory", "model", "native", "process",
+            "run", "stage", "stats",
         ],
     ),
     (

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use mouthpiece::avatar::Avatar;
+use mouthpiece::events::Event;
 use mouthpiece::media::{AudioChunk, FRAME_PERIOD};
 use mouthpiece::model::Bundle;
 use mouthpiece::pool::{Frame, FramePool};
@@ -114,6 +115,8 @@ fn from_the_device_to_the_encoder_nothing_is_allocated() {
             };
             let pts = FRAME_PERIOD * n as u32;
             let played = script.play(now, pts, Some(&chunk), true, |_| {});
+            // Far more than ever happens.
+            stats.events.post(Event::SpeechStarted { utterance: n });
             if let Some(frame) = played.frame {
                 assert!(frames_in.push(frame).is_none());
                 let Next::Item(frame) = frames_out.next(Duration::ZERO) else {

@@ -1,15 +1,20 @@
 //! Who may ask: one token for all, or everybody; and from which pages.
+//!
+//! The token is a header's. Only where browsers can set none, on a WebSocket and
+//! on server-sent events, it may stand in the address too, as `access_token`
+//! (RFC 6750, 2.3): addresses end up in the logs of proxies.
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{Query, Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, AUTHORIZATION, LINK, WWW_AUTHENTICATE,
 };
-use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 
 use super::problem::Problem;
 
@@ -40,6 +45,23 @@ impl Auth {
         let raw = same(given, token.as_bytes());
         let bearer = bearer.is_some_and(|given| same(given, token.as_bytes()));
         raw | bearer
+    }
+}
+
+/// What an address may carry.
+#[derive(Deserialize)]
+struct Access {
+    access_token: String,
+}
+
+impl Auth {
+    /// Whether the query of `uri` carries the token.
+    fn admits_address(&self, uri: &Uri) -> bool {
+        let Some(token) = &self.0 else {
+            return true;
+        };
+        let given = Query::<Access>::try_from_uri(uri);
+        given.is_ok_and(|given| same(given.access_token.as_bytes(), token.as_bytes()))
     }
 }
 
@@ -74,10 +96,21 @@ pub async fn require(State(auth): State<Auth>, request: Request, next: Next) -> 
     if admitted {
         return next.run(request).await;
     }
-    let problem = Problem::unauthorized(
-        "send the token of http.token in the header Authorization: Bearer <token>",
-    );
-    let mut response = problem.into_response();
+    refusal("send the token of http.token in the header Authorization: Bearer <token>")
+}
+
+/// Middleware: like [`require`], and the token may stand in the address.
+pub async fn require_here(State(auth): State<Auth>, request: Request, next: Next) -> Response {
+    if auth.admits(request.headers()) || auth.admits_address(request.uri()) {
+        return next.run(request).await;
+    }
+    refusal(
+        "send the token of http.token in the header Authorization: Bearer <token>, or as ?access_token=<token>",
+    )
+}
+
+fn refusal(detail: &str) -> Response {
+    let mut response = Problem::unauthorized(detail).into_response();
     let scheme = HeaderValue::from_static("Bearer realm=\"mouthpiece\"");
     response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
     response
@@ -142,6 +175,22 @@ mod tests {
             assert!(!auth.admits(&with(bad)), "{bad}");
         }
         assert!(!auth.admits(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn an_address_may_carry_the_token() {
+        let auth = Auth::new(Some("se cret&"));
+        let admits = |uri: &str| auth.admits_address(&uri.parse().expect("an address"));
+        assert!(admits("/v1/events?access_token=se%20cret%26"));
+        assert!(admits("/v1/events?a=b&access_token=se+cret%26"));
+        for bad in [
+            "/",
+            "/?access_token=",
+            "/?access_token=se",
+            "/?token=se+cret%26",
+        ] {
+            assert!(!admits(bad), "{bad}");
+        }
     }
 
     #[test]

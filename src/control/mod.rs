@@ -1,6 +1,7 @@
 //! The control API: one file a resource.
 
 pub mod auth;
+mod events;
 mod memory;
 mod metrics;
 mod origin;
@@ -10,6 +11,7 @@ pub mod server;
 mod session;
 mod speech;
 mod status;
+mod stream;
 pub mod upload;
 pub mod whep;
 
@@ -160,6 +162,12 @@ pub fn routes(app: App, config: &Config) -> Router {
             post(speech::push).layer(DefaultBodyLimit::disable()),
         )
         .layer(from_fn_with_state(auth.clone(), auth::require));
+    // Neither of these has an end in time.
+    let endless = Router::new()
+        .route("/v1/sessions/{id}/speech/stream", get(stream::stream))
+        .route("/v1/sessions/{id}/events", get(events::events))
+        .layer(from_fn_with_state(auth.clone(), auth::require_here));
+    let guarded = guarded.merge(endless);
     let open = config.token.is_empty();
     let guarded = if open {
         guarded.layer(from_fn(origin::own_pages))

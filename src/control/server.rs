@@ -194,16 +194,22 @@ impl Steps {
         self.count() % 2 == 1
     }
 
-    /// A request runs until the result is dropped.
+    /// A request runs until the result and its clones are dropped.
     fn begin(&self) -> AtWork {
         self.0.fetch_add(1, Relaxed);
-        AtWork(self.clone())
+        AtWork(Arc::new(Step(self.clone())))
     }
 }
 
-struct AtWork(Steps);
+/// Held while a request runs. It comes with the request: whose answer has no end
+/// of its own keeps it in the answer, which is otherwise taken for one that
+/// nobody reads.
+#[derive(Clone)]
+pub(super) struct AtWork(#[allow(dead_code)] Arc<Step>);
 
-impl Drop for AtWork {
+struct Step(Steps);
+
+impl Drop for Step {
     fn drop(&mut self) {
         self.0.0.fetch_add(1, Relaxed);
     }
@@ -218,8 +224,9 @@ async fn talk(
     mut told: watch::Receiver<()>,
 ) {
     let requests = steps.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let at_work = requests.begin();
+        request.extensions_mut().insert(at_work.clone());
         let answer = routes.call(request);
         Box::pin(async move {
             let answer: Result<_, Infallible> = answer.await;
@@ -231,13 +238,14 @@ async fn talk(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(socket), service);
+        .serve_connection(TokioIo::new(socket), service)
+        .with_upgrades();
     let mut ending = false;
     let mut seen = steps.count();
     let mut glance = interval_at(Instant::now() + limits.answer, limits.answer);
     let result = loop {
         tokio::select! {
-            result = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break result,
+            result = &mut connection => break result,
             _ = told.changed(), if !ending => {
                 ending = true;
                 Pin::new(&mut connection).graceful_shutdown();
@@ -253,8 +261,11 @@ async fn talk(
             }
         }
     };
-    if result.is_ok_and(|()| !ending) {
-        linger(connection.into_parts().io.into_inner(), limits.linger).await;
+    // A connection that became a WebSocket has no parts left.
+    if result.is_ok_and(|()| !ending)
+        && let Some(parts) = connection.into_parts()
+    {
+        linger(parts.io.into_inner(), limits.linger).await;
     }
 }
 

@@ -2,15 +2,15 @@
 //! that it shall stop.
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::App;
 use super::problem::Problem;
 use super::session::find;
 use crate::run::script::Interrupted;
-use crate::run::speech::{Accepted, PushError};
+use crate::run::speech::{Accepted, Opened, PushError};
 use crate::stage::audio::file;
 
 /// What becomes of a sound file that was pushed.
@@ -20,6 +20,18 @@ pub(super) struct Queued {
     duration_s: f64,
     /// Seconds of speech that are played before.
     queued_s: f64,
+    /// What was cut off for it, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut: Option<Interrupted>,
+}
+
+/// How a sound file is pushed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct How {
+    /// What is said and what waits is cut off first.
+    #[serde(default)]
+    interrupt: bool,
 }
 
 impl From<Accepted> for Queued {
@@ -28,6 +40,7 @@ impl From<Accepted> for Queued {
             utterance: accepted.utterance,
             duration_s: accepted.duration.as_secs_f64(),
             queued_s: accepted.queued.as_secs_f64(),
+            cut: None,
         }
     }
 }
@@ -37,6 +50,7 @@ impl From<PushError> for Problem {
         let text = error.to_string();
         match error {
             PushError::Full { retry_after } => Self::too_many(text).retry_after(retry_after),
+            PushError::Streams => Self::unavailable(text),
             PushError::Ended => Self::conflict(text),
             PushError::NotSound(file::Error::Read(_)) => Self::internal(text),
             PushError::NotSound(_) => Self::unprocessable(text),
@@ -48,17 +62,28 @@ impl From<PushError> for Problem {
 pub(super) async fn push(
     State(app): State<App>,
     Path(id): Path<String>,
+    Query(How { interrupt }): Query<How>,
     request: Request,
 ) -> Result<(StatusCode, Json<Queued>), Problem> {
     let session = find(&app, &id)?;
     let upload = app.uploads.receive(request).await?;
     // Opening looks into the file: not on a thread that serves viewers.
-    let pushed =
-        tokio::task::spawn_blocking(move || session.speech.push(upload.file, Some(&upload.hint)));
-    let accepted = pushed.await.map_err(|_| {
+    let pushed = tokio::task::spawn_blocking(move || {
+        let hint = Some(upload.hint.as_str());
+        if !interrupt {
+            return session.speech.push(upload.file, hint).map(Queued::from);
+        }
+        let opened = Opened::file(upload.file, hint)?;
+        let (cut, accepted) = session.interrupt_with(opened).ok_or(PushError::Ended)?;
+        Ok(Queued {
+            cut: Some(cut),
+            ..accepted.into()
+        })
+    });
+    let queued = pushed.await.map_err(|_| {
         Problem::unprocessable("The sound file can't be read: its decoder gave up.")
     })??;
-    Ok((StatusCode::ACCEPTED, Json(accepted.into())))
+    Ok((StatusCode::ACCEPTED, Json(queued)))
 }
 
 /// Silences what is said and forgets what waits.

@@ -62,7 +62,7 @@ impl Uploads {
         let kind = kind(request.headers());
         if kind.starts_with("application/json") || kind.starts_with("text/") {
             return Err(Problem::unsupported_media_type(
-                "Send a sound file (WAV, FLAC, MP3, OGG or M4A) as the body, or as the field `file` of a form.",
+                "No text-to-speech is configured, so text can't be spoken. Send a sound file (WAV, FLAC, MP3, OGG or M4A) as the body, or as the field `file` of a form.",
             ));
         }
         let _place = self.places.try_acquire().map_err(|_| {

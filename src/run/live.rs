@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
+use crate::events::Event;
 use crate::hub::Hub;
 use crate::media::{AudioChunk, Codec, FRAME_PERIOD, Packet};
 use crate::native::thread_cpu_time;
@@ -15,12 +16,15 @@ use crate::run::looped::Looped;
 use crate::run::pacer::Pacer;
 use crate::run::renderer::Change;
 use crate::run::script::{Interrupted, Script};
+use crate::run::speech::{Accepted, Opened};
 use crate::stage::encode::{Opus, Pictures};
 use crate::stats::Stats;
 
 /// What others ask of the render thread.
 pub(super) enum Order {
     Interrupt(Sender<Interrupted>),
+    /// An interrupt, and what is said in the place of what was cut.
+    Replace(Box<Opened>, Sender<(Interrupted, Option<Accepted>)>),
     /// Another avatar or model.
     Change(Box<Change>),
     /// What plays while nothing is pushed.
@@ -51,18 +55,21 @@ impl Rendering {
             };
             self.stats.ring_depth.set(sound.len() as f64);
             while let Ok(order) = self.orders.try_recv() {
-                self.follow(order);
+                self.obey(order);
             }
             let in_time = pacer.behind(now) < FRAME_PERIOD;
             self.turn(now, pts, live.as_ref(), in_time);
         }
     }
 
-    fn follow(&mut self, order: Order) {
+    /// Whoever asked may have stopped waiting for the answer.
+    fn obey(&mut self, order: Order) {
         match order {
             Order::Interrupt(answer) => {
-                // Whoever asked may have stopped waiting.
                 let _gone = answer.try_send(self.script.interrupt());
+            }
+            Order::Replace(next, answer) => {
+                let _gone = answer.try_send(self.script.interrupt_with(*next));
             }
             Order::Change(change) => self.script.change(change),
             Order::Loop(looped) => self.script.set_looped(looped),
@@ -84,7 +91,12 @@ impl Rendering {
         let played = self
             .script
             .play(now, pts, live, watched && in_time, on_sound);
-        self.stats.talking.set(f64::from(u8::from(played.talking)));
+        let talking = f64::from(u8::from(played.talking));
+        if talking != self.stats.talking.get() {
+            self.stats.talking.set(talking);
+            let state = if played.talking { "talking" } else { "idle" };
+            self.stats.events.post(Event::State { state });
+        }
         let Some(mut frame) = played.frame else {
             self.stats.late_frames.add(u64::from(watched && !in_time));
             return;

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::avatar::{Avatar, Player};
+use crate::events::Event;
 use crate::media::{AudioChunk, FPS, FRAME_PERIOD};
 use crate::pool::{Frame, FramePool};
 use crate::run::library::Model;
@@ -51,6 +52,8 @@ pub type Speaker = u64;
 
 /// The source, as a [`Speaker`].
 pub const SOURCE: Speaker = 0;
+/// Silence in the place of pushed sound that is late, as a [`Speaker`].
+pub const NOBODY: Speaker = u64::MAX;
 
 /// 40 ms of the show.
 pub struct Played {
@@ -171,6 +174,8 @@ impl Renderer {
     fn take_over(&mut self, mut coming: Box<Change>) {
         if let Some(scene) = &mut coming.scene {
             std::mem::swap(&mut self.drawing.scene, scene);
+            let avatar = self.drawing.scene.avatar.id.as_str().into();
+            self.stats.events.post(Event::Avatar { avatar });
         }
         if let Some(lips) = &mut coming.lips {
             std::mem::swap(&mut self.drawing.lips, lips);
@@ -191,6 +196,8 @@ impl Renderer {
         self.hearing.take_over(manifest);
         self.drawing.measure();
         self.announce();
+        let model = self.drawing.lips.model.bundle.id.as_str().into();
+        self.stats.events.post(Event::Model { model });
     }
 
     /// Tells who is drawn.
@@ -211,6 +218,18 @@ impl Renderer {
     pub fn forget(&mut self) {
         self.hearing.forget();
         self.drawing.lips.forget(self.hearing.played);
+    }
+
+    /// Lets the silence of [`NOBODY`] go that waits last in the line.
+    pub fn forget_silence(&mut self) {
+        self.hearing.forget_silence();
+        let heard = self.hearing.played + self.hearing.line.len() as u64;
+        self.drawing.lips.forget(heard);
+    }
+
+    /// What the session measures.
+    pub fn stats(&self) -> &Arc<Stats> {
+        &self.stats
     }
 
     /// Plays the chunk that has waited longest, for the moment `pts`. `on_sound`

@@ -4,19 +4,28 @@
 //! is let go and the line is filled from the speech at once, so that the mouth
 //! moves with the next frame. Live sound has no future to read, so its line
 //! begins with silence, and that is its delay.
+//!
+//! A stream that is slower than the voice leaves the line short. The model then
+//! hears silence in place of what has not come, so that the picture is never
+//! late; the silence is taken back as soon as sound comes, unless it was played.
+//! Once all of the line was played the mouth settles, and talk goes on when the
+//! line can be filled again. Late sound costs a pause, and no sample.
 
 use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::events::Event;
 use crate::media::{AudioChunk, FRAME_PERIOD, SOUND_SAMPLES};
 use crate::pool::Frame;
 use crate::run::looped::Looped;
-use crate::run::renderer::{Change, Renderer, SOURCE, Speaker};
-use crate::run::speech::{Speech, Voice};
+use crate::run::renderer::{Change, NOBODY, Renderer, SOURCE, Speaker};
+use crate::run::speech::{Accepted, Cleared, Opened, Speech, Voice};
 use crate::stage::audio::file;
+use crate::stats::Stats;
 
 /// How long a file that loops is quiet after pushed speech: whoever pushes
 /// often sends more, and the file is not to put in a word.
@@ -57,11 +66,14 @@ pub struct Script {
     voice: Voice,
     looped: Option<Looped>,
     hush: Duration,
-    /// Whose chunks are in the renderer's line.
-    line: VecDeque<Speaker>,
+    stats: Arc<Stats>,
+    /// Whose chunks are in the renderer's line, and whether they are their last.
+    line: VecDeque<(Speaker, bool)>,
     /// Where the sound has got to, and whether what followed was let go.
     edge: f32,
     cut: bool,
+    /// Whether silence was played in the place of late sound.
+    late: bool,
     /// Whether an utterance has begun of which not all is pulled.
     unfinished: bool,
     /// The utterance that was played last, and how much of it.
@@ -82,6 +94,7 @@ impl Script {
     ) -> Result<Self, file::Error> {
         Ok(Self {
             line: VecDeque::with_capacity(renderer.depth() + 1),
+            stats: Arc::clone(renderer.stats()),
             renderer,
             speech,
             voice,
@@ -89,6 +102,7 @@ impl Script {
             hush: Duration::ZERO,
             edge: 0.0,
             cut: false,
+            late: false,
             unfinished: false,
             played: (SOURCE, Duration::ZERO),
         })
@@ -107,25 +121,34 @@ impl Script {
     ) -> Played {
         self.renderer.follow(now);
         self.fill(now, live);
+        let (speaker, last) = self.line.pop_front().expect("the line was filled");
+        let pushed = speaker != SOURCE && speaker != NOBODY;
+        let begins = pushed && self.played.0 != speaker;
+        let late = std::mem::replace(&mut self.late, speaker == NOBODY) != self.late;
         let (edge, cut) = (&mut self.edge, std::mem::take(&mut self.cut));
+        let events = &self.stats.events;
         let on_sound = |chunk: &mut AudioChunk| {
-            if cut {
+            if cut || late {
                 smooth(&mut chunk.sound, *edge);
             }
             *edge = chunk.sound[SOUND_SAMPLES - 1];
             on_sound(chunk);
+            if begins {
+                events.post(Event::SpeechStarted { utterance: speaker });
+            }
         };
         let played = self
             .renderer
             .play(now, pts, watched, on_sound)
             .expect("the line was filled");
-        self.line.pop_front();
-        let pushed = played.speaker != SOURCE;
+        if begins {
+            self.played = (speaker, Duration::ZERO);
+        }
         if pushed {
-            if self.played.0 != played.speaker {
-                self.played = (played.speaker, Duration::ZERO);
-            }
             self.played.1 += FRAME_PERIOD;
+        }
+        if pushed && last {
+            self.finished(false);
         }
         Played {
             chunk: played.chunk,
@@ -146,13 +169,34 @@ impl Script {
 
     /// Silences what is pushed, whether it plays or waits, and a file that loops.
     pub fn interrupt(&mut self) -> Interrupted {
-        let cleared = self.speech.clear().utterances;
+        let cleared = self.speech.clear();
+        self.silence(&cleared)
+    }
+
+    /// Like [`Script::interrupt`], and `next` is what is said next. `None` for it
+    /// when nothing is said any more.
+    pub fn interrupt_with(&mut self, next: Opened) -> (Interrupted, Option<Accepted>) {
+        let (cleared, accepted) = self.speech.replace(next);
+        (self.silence(&cleared), accepted)
+    }
+
+    /// Lets go what was pulled of `cleared` and what was pulled before it.
+    fn silence(&mut self, cleared: &Cleared) -> Interrupted {
+        let cleared = &cleared.utterances;
         let unpulled = (!cleared.is_empty()).then_some(cleared.start);
         let cut = self.next_speaker().or(unpulled);
-        let played = match self.played {
-            (speaker, played) if cut == Some(speaker) => played,
-            _ => Duration::ZERO,
-        };
+        let begun = cut == Some(self.played.0);
+        let played = if begun { self.played.1 } else { Duration::ZERO };
+        if begun {
+            self.finished(true);
+        }
+        if let Some(cut) = cut {
+            let (first, last) = (cut + u64::from(begun), cleared.end - 1);
+            if first <= last {
+                let dropped = Event::SpeechDropped { first, last };
+                self.stats.events.post(dropped);
+            }
+        }
         self.forget();
         self.unfinished = false;
         self.hush();
@@ -169,6 +213,9 @@ impl Script {
         let mut next = None;
         if self.next_speaker().is_some() {
             next = self.voice.try_next();
+            if next.is_some() {
+                self.take_back_silence();
+            }
         } else if self.voice.ready(self.renderer.depth() + 1) {
             // Nothing pushed is on its way, so nobody misses what is let go.
             self.forget();
@@ -178,24 +225,46 @@ impl Script {
         while self.renderer.lacks() > 0 {
             if let Some(spoken) = next.take() {
                 self.unfinished = !spoken.last;
-                self.hear(&spoken.chunk, spoken.utterance);
+                self.hear(&spoken.chunk, spoken.utterance, spoken.last);
                 if self.renderer.lacks() > 0 {
                     next = self.voice.try_next();
                 }
-            } else if self.unfinished || self.next_speaker().is_some() {
-                // What lacks is late, and no word of another comes in between.
-                self.hear(&AudioChunk::SILENCE, SOURCE);
+            } else if self.unfinished {
+                self.hear(&AudioChunk::SILENCE, NOBODY, false);
+            } else if self.next_speaker().is_some() {
+                // No word of another comes before the last one's end.
+                self.hear(&AudioChunk::SILENCE, SOURCE, false);
             } else {
                 let last = self.renderer.lacks() == 1;
                 let chunk = self.next_of_source(now, live.filter(|_| last));
-                self.hear(&chunk, SOURCE);
+                self.hear(&chunk, SOURCE, false);
             }
         }
     }
 
-    fn hear(&mut self, chunk: &AudioChunk, speaker: Speaker) {
+    fn hear(&mut self, chunk: &AudioChunk, speaker: Speaker, last: bool) {
         self.renderer.hear(chunk, speaker);
-        self.line.push_back(speaker);
+        self.line.push_back((speaker, last));
+    }
+
+    /// Makes room in the line for sound that was late, where silence stands.
+    fn take_back_silence(&mut self) {
+        if self.line.back().is_some_and(|last| last.0 == NOBODY) {
+            self.renderer.forget_silence();
+        }
+        while self.line.back().is_some_and(|last| last.0 == NOBODY) {
+            self.line.pop_back();
+        }
+    }
+
+    /// Tells that the utterance which was played last is over.
+    fn finished(&self, interrupted: bool) {
+        let (utterance, played) = self.played;
+        self.stats.events.post(Event::SpeechFinished {
+            utterance,
+            played_ms: played.as_millis() as u64,
+            interrupted,
+        });
     }
 
     fn forget(&mut self) {
@@ -214,7 +283,8 @@ impl Script {
 
     /// Whose pushed speech is played next, if any is on its way.
     fn next_speaker(&self) -> Option<Speaker> {
-        self.line.iter().copied().find(|who| *who != SOURCE)
+        let mut speakers = self.line.iter().map(|(speaker, _)| *speaker);
+        speakers.find(|who| *who != SOURCE && *who != NOBODY)
     }
 
     fn next_of_source(&mut self, now: Instant, live: Option<&AudioChunk>) -> AudioChunk {

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Sender, bounded};
 
 use crate::avatar::Avatar;
+use crate::events::Event;
 use crate::hub::Hub;
 use crate::media::AudioChunk;
 use crate::pool::{Frame, FramePool};
@@ -26,7 +27,7 @@ use crate::run::live::{Encoding, Order, Rendering, Sound};
 use crate::run::looped::Looped;
 use crate::run::renderer::{self, Cast, Change, Renderer, Shown};
 use crate::run::script::{Interrupted, Script};
-use crate::run::speech::{self, Speech};
+use crate::run::speech::{self, Accepted, Opened, Speech};
 use crate::stage::audio::microphone::Microphone;
 use crate::stage::audio::{self, Source, device};
 use crate::stage::encode::{self, Opus, Pictures};
@@ -249,6 +250,17 @@ impl Session {
         answered.recv_timeout(ANSWER).ok()
     }
 
+    /// Like [`Session::interrupt`], and `next` is said in the place of what was
+    /// cut: nothing comes in between. `None` when the session is ending.
+    pub fn interrupt_with(&self, next: Opened) -> Option<(Interrupted, Accepted)> {
+        let (answer, answered) = bounded(1);
+        self.orders
+            .send_timeout(Order::Replace(Box::new(next), answer), ANSWER)
+            .ok()?;
+        let (interrupted, accepted) = answered.recv_timeout(ANSWER).ok()?;
+        Some((interrupted, accepted?))
+    }
+
     /// Who talks, with which model.
     pub fn cast(&self) -> Cast {
         self.cast.cast()
@@ -369,7 +381,8 @@ impl Session {
     /// as it may idle. To be asked now and then: who watches is seen only here.
     pub fn idles(&self, now: Instant) -> bool {
         let mut used = lock(&self.used);
-        if self.watched() || self.speech.utterances() > 0 {
+        let fed = self.speech.utterances() > 0 || self.speech.streams() > 0;
+        if self.watched() || fed {
             *used = now;
         }
         let idle = now.saturating_duration_since(*used);
@@ -394,6 +407,7 @@ impl Session {
         let Some(ending) = lock(&self.ending).take() else {
             return;
         };
+        self.stats.events.post(Event::Ended);
         drop(ending.source);
         for thread in [ending.render, ending.encode] {
             // A panic was printed by the thread itself.

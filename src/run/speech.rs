@@ -1,15 +1,15 @@
 //! Speech that was pushed, in the order in which it came.
 //!
 //! Spoken words are not live media: the queue is bounded in seconds, pushes
-//! back when it is full, and never drops a word unless it is cleared. One
-//! thread decodes a little ahead; the render loop pulls, once a frame. Both
-//! hold the queue's lock for as long as a chunk takes to copy, so that whoever
-//! looks sees all of the queue at one moment.
+//! back when it is full, and never drops a word unless it is cleared. A file
+//! waits whole; a [`Stream`] comes while it is spoken. One thread decodes a
+//! little ahead; the render loop pulls, once a frame. All hold the queue's lock
+//! for as long as a chunk takes to copy, so that whoever looks sees all of the
+//! queue at one moment.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::ops::Range;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,12 @@ use crate::media::{AudioChunk, FRAME_PERIOD};
 use crate::model::MOST_LOOK_AHEAD_MS;
 use crate::stage::audio::file::{self, SoundFile};
 
-mod decoder;
+mod decoder; // files and streams -> chunks, ahead of who listens
+mod queue; // what waits
+mod stream; // speech that comes while it is spoken
+
+use queue::{Shared, Sound, Waiting};
+pub use stream::Stream;
 
 /// Chunks decoded ahead: 800 ms, which outlasts a slow disk, and 200 kB.
 pub(super) const AHEAD: usize = 20;
@@ -28,6 +33,9 @@ pub(super) const AHEAD: usize = 20;
 const _: () = assert!(AHEAD as f64 * FRAME_PERIOD.as_millis() as f64 >= MOST_LOOK_AHEAD_MS);
 /// Utterances that may wait, however short: each holds an open file.
 const MOST_WAITING: usize = 256;
+/// Streams at a time: one speaks after the other anyway, and each may hold a
+/// megabyte.
+const MOST_STREAMS: usize = 8;
 
 /// Section `[speech]`: speech that is pushed by the API.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,6 +78,9 @@ pub enum PushError {
         /// When there will be room, in whole seconds.
         retry_after: Duration,
     },
+    /// Every place for a stream is taken.
+    #[error("{MOST_STREAMS} streams speak to this session already; close one of them")]
+    Streams,
     /// Nobody listens any more.
     #[error("the session has ended; push this to another")]
     Ended,
@@ -99,6 +110,39 @@ pub struct Cleared {
     pub unheard: Duration,
 }
 
+/// Sound that can be queued.
+pub struct Opened {
+    sound: Sound,
+    duration: Duration,
+    accepted: Instant,
+}
+
+impl Opened {
+    /// The sound in `file`. `hint` may be its name or its media type.
+    ///
+    /// Decodes the first packet; a file that doesn't say how long it is gets read
+    /// once. Not for a thread that must not wait.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be played.
+    pub fn file(file: File, hint: Option<&str>) -> Result<Self, PushError> {
+        let accepted = Instant::now();
+        let mut sound = SoundFile::from_file(file, hint)?;
+        let duration = sound.measure()?;
+        let sound = Sound::File {
+            file: sound.into_file(),
+            hint: hint.map(str::to_owned),
+            duration,
+        };
+        Ok(Self {
+            sound,
+            duration,
+            accepted,
+        })
+    }
+}
+
 /// 40 ms of what the avatar says.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spoken {
@@ -108,95 +152,6 @@ pub struct Spoken {
     pub chunk: AudioChunk,
     /// Whether the utterance is over with this.
     pub last: bool,
-}
-
-/// An utterance that waits: a file, for a decoder takes up to a megabyte.
-struct Waiting {
-    utterance: u64,
-    file: File,
-    hint: Option<String>,
-    duration: Duration,
-    /// When it was pushed, if nothing was before it.
-    accepted: Option<Instant>,
-}
-
-#[derive(Default)]
-struct State {
-    waiting: VecDeque<Waiting>,
-    /// Whether an utterance is being decoded, and what is left of it, as far
-    /// as its header says.
-    decoding: bool,
-    rest: Duration,
-    /// Decoded and not yet pulled: [`AHEAD`] chunks at most.
-    ahead: VecDeque<Spoken>,
-    /// Utterances that were accepted.
-    utterances: u64,
-    /// The last utterance that was pulled to its end, or cleared.
-    finished: u64,
-    /// Grows with every clear: who decodes for an older one stops.
-    generation: u64,
-    closed: bool,
-}
-
-impl State {
-    /// What was pushed and not yet pulled.
-    fn queued(&self) -> Duration {
-        let waiting: Duration = self.waiting.iter().map(|waiting| waiting.duration).sum();
-        waiting + self.rest + FRAME_PERIOD * self.ahead.len() as u32
-    }
-}
-
-struct Shared {
-    state: Mutex<State>,
-    /// For the decoder: there is work, or room, or an end.
-    changed: Condvar,
-}
-
-impl Shared {
-    fn new() -> Arc<Self> {
-        let state = State {
-            ahead: VecDeque::with_capacity(AHEAD),
-            ..State::default()
-        };
-        Arc::new(Self {
-            state: Mutex::new(state),
-            changed: Condvar::new(),
-        })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that panics is done under the lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait<'s>(&self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
-        self.changed
-            .wait(state)
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn close(&self) {
-        self.lock().closed = true;
-        self.changed.notify_one();
-    }
-
-    /// Forgets everything that was not pulled. Its files are closed by the caller.
-    fn clear(&self) -> (Cleared, VecDeque<Waiting>) {
-        let mut state = self.lock();
-        let cleared = Cleared {
-            utterances: state.finished + 1..state.utterances + 1,
-            unheard: state.queued(),
-        };
-        state.generation += 1;
-        state.finished = state.utterances;
-        state.decoding = false;
-        state.rest = Duration::ZERO;
-        state.ahead.clear();
-        let files = std::mem::take(&mut state.waiting);
-        drop(state);
-        self.changed.notify_one();
-        (cleared, files)
-    }
 }
 
 /// The queue's entrance. Cheap to clone; once the last one is dropped, what
@@ -239,13 +194,12 @@ impl Speech {
 
     /// Queues the sound in `file`. `hint` may be its name or its media type.
     ///
-    /// Opens the file and decodes its first packet; a file that doesn't say
-    /// how long it is gets read once. Not for a thread that must not wait.
+    /// # Errors
+    ///
+    /// As [`Opened::file`], when the queue is full, and when the session has ended.
     pub fn push(&self, file: File, hint: Option<&str>) -> Result<Accepted, PushError> {
-        let accepted = Instant::now();
-        let mut sound = SoundFile::from_file(file, hint)?;
-        let duration = sound.measure()?;
-        let file = sound.into_file();
+        let opened = Opened::file(file, hint)?;
+        let Opened { duration, .. } = opened;
         let Entrance { shared, most } = &*self.entrance;
         let mut state = shared.lock();
         if state.closed {
@@ -260,15 +214,7 @@ impl Speech {
             let retry_after = Duration::from_secs(excess.as_secs() + 1);
             return Err(PushError::Full { retry_after });
         }
-        state.utterances += 1;
-        let utterance = state.utterances;
-        state.waiting.push_back(Waiting {
-            utterance,
-            file,
-            hint: hint.map(str::to_owned),
-            duration,
-            accepted: idle.then_some(accepted),
-        });
+        let utterance = state.add(opened.sound, idle.then_some(opened.accepted));
         drop(state);
         shared.changed.notify_one();
         Ok(Accepted {
@@ -278,15 +224,43 @@ impl Speech {
         })
     }
 
+    /// Opens a stream of samples at `rate` Hz, one channel.
+    ///
+    /// # Errors
+    ///
+    /// When the rate makes no sense as speech, when too many streams are open,
+    /// and when the session has ended.
+    pub fn open(&self, rate: u32) -> Result<Stream, PushError> {
+        Stream::open(self, rate)
+    }
+
     /// Forgets everything that was pushed so far and not pulled, at once. Only
     /// for who pulls: what was pulled is not silenced by it.
     pub(super) fn clear(&self) -> Cleared {
-        self.entrance.shared.clear().0
+        self.entrance.shared.clear(None).0
+    }
+
+    /// Like [`Speech::clear`], and `next` is in the queue before anything else
+    /// can be. `None` for it when the session has ended.
+    pub(super) fn replace(&self, next: Opened) -> (Cleared, Option<Accepted>) {
+        let duration = next.duration;
+        let (cleared, utterance) = self.entrance.shared.clear(Some(next));
+        let accepted = utterance.map(|utterance| Accepted {
+            utterance,
+            duration,
+            queued: Duration::ZERO,
+        });
+        (cleared, accepted)
     }
 
     /// What was pushed and not yet pulled.
     pub fn queued(&self) -> Duration {
         self.entrance.shared.lock().queued()
+    }
+
+    /// Streams that are open.
+    pub fn streams(&self) -> usize {
+        self.entrance.shared.lock().streams
     }
 
     /// Utterances that were pushed and are not pulled to their end.
@@ -305,8 +279,15 @@ impl Voice {
     /// Whether the next `chunks` are decoded, or all there are.
     pub fn ready(&self, chunks: usize) -> bool {
         let state = self.shared.lock();
-        let all = !state.decoding && state.waiting.is_empty();
-        state.ahead.len() >= chunks || (all && !state.ahead.is_empty())
+        let Some(first) = state.ahead.front() else {
+            return false;
+        };
+        // Of an utterance before a stream that has no sound yet there is no more.
+        let all = match state.starving {
+            Some(starving) => first.utterance != starving,
+            None => !state.decoding && state.waiting.is_empty(),
+        };
+        all || state.ahead.len() >= chunks
     }
 
     /// What is said next. Never waits for a decoder: `None` says that nothing
@@ -327,7 +308,7 @@ impl Drop for Voice {
     fn drop(&mut self) {
         // Nobody hears the rest.
         self.shared.close();
-        self.shared.clear();
+        self.shared.clear(None);
     }
 }
 

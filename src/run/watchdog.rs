@@ -18,6 +18,7 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use psutil::process::Process;
 use serde::Serialize;
 
+use crate::events::Event;
 use crate::memory::{Config, Level};
 use crate::native;
 use crate::run::library::Library;
@@ -233,6 +234,10 @@ impl Watch {
             self.clip_cache /= 2;
         }
         self.watched.viewers.refuse(level == Level::Over);
+        let level = level.name();
+        for session in self.watched.sessions.all() {
+            session.stats.events.post(Event::Memory { level });
+        }
     }
 
     /// Lets caches have what the level leaves them.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use mouthpiece::avatar::Avatar;
 use mouthpiece::media::{AudioChunk, FRAME_PERIOD};
-use mouthpiece::process::resident;
 use mouthpiece::pool::FramePool;
+use mouthpiece::process::resident;
 use mouthpiece::run::library::{Error, Library, Model};
 use mouthpiece::run::renderer::{Cast, Change, Renderer, SOURCE};
 use mouthpiece::stage::audio::file::SoundFile;

@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
@@ -223,6 +224,29 @@ async fn an_answer_that_nobody_reads_is_given_up() {
     server.task.await.expect("nothing was left to wait for");
     assert!(dropped.recv().await.is_none(), "the body is gone");
     drop(unread);
+}
+
+#[tokio::test]
+async fn an_answer_that_holds_its_request_may_pause() {
+    // One part, a pause in which others would have been given up, and the end.
+    let pausing = async |Extension(at_work): Extension<AtWork>| {
+        Body::from_stream(stream::unfold((0, at_work), async |(n, at_work)| {
+            sleep(SHORT * 5 * n).await;
+            let part = Ok::<_, Infallible>(Bytes::from(format!("part {n};")));
+            (n < 2).then_some((part, (n + 1, at_work)))
+        }))
+    };
+    let limits = Limits {
+        answer: SHORT,
+        ..PATIENT
+    };
+    let server = start(Router::new().route("/", get(pausing)), limits).await;
+    let answer = read(&send(server.address, WHOLE).await).await;
+    let answer = answer.expect("an answer");
+    assert!(
+        answer.contains("part 0;") && answer.contains("part 1;"),
+        "{answer}"
+    );
 }
 
 #[test]

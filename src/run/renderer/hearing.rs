@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::Speaker;
+use super::{NOBODY, Speaker};
 use crate::media::{AudioChunk, FRAME_PERIOD, SPEECH_SAMPLES};
 use crate::model::Manifest;
 use crate::stage::mel::Ear;
@@ -49,7 +49,8 @@ impl Hearing {
         self.line.push_back(Heard {
             chunk: *chunk,
             speaker,
-            voiced: self.voice.hear(&chunk.speech),
+            // What stands in for late sound says nothing about the voice.
+            voiced: speaker != NOBODY && self.voice.hear(&chunk.speech),
         });
     }
 
@@ -57,6 +58,15 @@ impl Hearing {
         self.ear.rewind(self.played * SPEECH_SAMPLES as u64);
         self.voice.reset();
         self.line.clear();
+    }
+
+    /// Lets the silence go that stands in for late sound, at the line's end.
+    pub fn forget_silence(&mut self) {
+        while self.line.back().is_some_and(|last| last.speaker == NOBODY) {
+            self.line.pop_back();
+        }
+        let heard = self.played + self.line.len() as u64;
+        self.ear.rewind(heard * SPEECH_SAMPLES as u64);
     }
 
     /// Whether the mouth shall move: already before the voice comes, as far as

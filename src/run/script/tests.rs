@@ -5,6 +5,7 @@ use std::thread;
 
 use super::*;
 use crate::avatar::Avatar;
+use crate::events::Listener;
 use crate::model::Bundle;
 use crate::pool::FramePool;
 use crate::run::library::Library;
@@ -74,6 +75,19 @@ struct Show {
     depth: usize,
     frames: u32,
     now: Instant,
+    told: Listener,
+}
+
+fn started(utterance: u64) -> Event {
+    Event::SpeechStarted { utterance }
+}
+
+fn finished(utterance: u64, played_ms: u64, interrupted: bool) -> Event {
+    Event::SpeechFinished {
+        utterance,
+        played_ms,
+        interrupted,
+    }
 }
 
 impl Show {
@@ -81,14 +95,8 @@ impl Show {
         let (avatar, library) = bundled();
         let (pool, now) = (FramePool::new(1, avatar.size), Instant::now());
         let config = voice::Config::default();
-        let renderer = Renderer::new(
-            avatar,
-            &library.configured(),
-            &config,
-            pool,
-            &Stats::new(),
-            now,
-        );
+        let (stats, model) = (Stats::new(), library.configured());
+        let renderer = Renderer::new(avatar, &model, &config, pool, &stats, now);
         let renderer = renderer.expect("the model fits the avatar");
         let depth = renderer.depth();
         assert!(depth > 0, "the bundled model hears ahead");
@@ -99,6 +107,7 @@ impl Show {
             depth,
             frames: 0,
             now,
+            told: stats.events.listen(None),
         }
     }
 
@@ -151,6 +160,13 @@ impl Show {
             self.hear(1)[0]
         };
         (0..frames).map(one).collect()
+    }
+
+    /// What was told of speech since this was last asked.
+    fn told(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.told.try_next())
+            .map(|(_, event)| event)
+            .collect()
     }
 
     /// Waits until pushed speech can begin.
@@ -230,6 +246,90 @@ fn a_decoder_that_starves_costs_silence_and_the_source_puts_in_no_word() {
     assert_eq!(show.hear(rest.len()), rest, "it goes on at once");
     assert_eq!(show.hear(show.depth), silent(show.depth));
     assert_eq!(show.hear(1), [LIVE]);
+}
+
+#[test]
+fn a_late_chunk_takes_the_place_of_the_silence_that_stood_in_for_it() {
+    let mut show = Show::by_hand(None);
+    let enough = show.depth as Mark + 1;
+    show.say(1, 100..100 + enough, false);
+    let mut all = show.hear(1);
+    // From here on each chunk comes a frame later than it is wanted, up to the
+    // last one that keeps the line from running out.
+    all.extend(show.hear(1));
+    for next in 100 + enough..130 {
+        show.say(1, [next], false);
+        all.extend(show.hear(1));
+    }
+    assert_eq!(all, Vec::from_iter(100..100 + all.len() as Mark));
+    show.say(1, [130], true);
+    let rest = 131 - (100 + all.len());
+    assert_eq!(show.hear(rest), Vec::from_iter(131 - rest as Mark..131));
+    assert_eq!(show.told(), [started(1), finished(1, 31 * 40, false)]);
+}
+
+#[test]
+fn sound_that_is_late_is_joined_without_a_click_and_counted_without_the_pause() {
+    let mut show = Show::by_hand(None);
+    let enough = show.depth + 1;
+    show.say(1, vec![20_000; enough], false);
+    let mut sound = Vec::new();
+    for frame in 0..2 * enough + 10 {
+        if frame == enough + 10 {
+            show.say(1, vec![20_000; enough], true);
+        }
+        sound.extend(show.next(None).sound);
+    }
+    let steps = sound.windows(2).map(|w| (w[1] - w[0]).abs());
+    assert!(steps.fold(0.0, f32::max) < 0.01);
+    let played = enough as u64 * 2 * 40;
+    assert_eq!(show.told(), [started(1), finished(1, played, false)]);
+}
+
+#[test]
+fn every_utterance_is_told_of_when_it_is_heard() {
+    let mut show = Show::by_hand(None);
+    show.say(1, 100..102, true);
+    show.say(2, 200..203, true);
+    show.say(3, 300..302, true);
+    show.say(4, 400..402, true);
+    assert_eq!(show.told(), []);
+    show.hear(2);
+    assert_eq!(show.told(), [started(1), finished(1, 80, false)]);
+    show.hear(1);
+    assert_eq!(show.told(), [started(2)]);
+    show.script.interrupt();
+    let dropped = Event::SpeechDropped { first: 3, last: 4 };
+    assert_eq!(show.told(), [finished(2, 40, true), dropped]);
+    show.script.interrupt();
+    assert_eq!(show.told(), [], "it was cut already");
+    show.say(5, [500], true);
+    show.script.interrupt();
+    let dropped = Event::SpeechDropped { first: 5, last: 5 };
+    assert_eq!(show.told(), [dropped], "it had not begun");
+}
+
+#[test]
+fn what_interrupts_is_said_next_and_nothing_in_between() {
+    let mut show = Show::pushed(None);
+    for marks in [100..150, 200..250] {
+        show.speech.push(utterance(marks), None).expect("room");
+    }
+    show.decoded();
+    assert_eq!(show.hear_decoded(3), [100, 101, 102]);
+    let next = Opened::file(utterance(300..303), None).expect("a sound");
+    let (cut, accepted) = show.script.interrupt_with(next);
+    let expected = Interrupted {
+        interrupted: true,
+        utterance: Some(1),
+        played_ms: 120,
+        dropped: vec![2],
+    };
+    assert_eq!(cut, expected);
+    let accepted = accepted.expect("the show goes on");
+    assert_eq!((accepted.utterance, accepted.queued), (3, Duration::ZERO));
+    show.decoded();
+    assert_eq!(show.hear_decoded(3), [300, 301, 302]);
 }
 
 #[test]

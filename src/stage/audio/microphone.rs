@@ -20,6 +20,7 @@ use super::Config;
 use super::device::{self, Cpal, Opens};
 use super::door::Door;
 use super::tap::Feed;
+use crate::events::Event;
 use crate::media::AudioChunk;
 use crate::ring::Writer;
 use crate::stats::Stats;
@@ -95,12 +96,18 @@ impl Drop for Microphone {
 
 fn run(mut capture: Capture<impl Opening>, alive: &Weak<()>) {
     while alive.strong_count() > 0 {
-        match capture.step(Instant::now()) {
-            Some(Change::Lost(reason)) => {
-                tracing::warn!("no microphone, but it is looked for: {reason}");
-            }
-            Some(Change::Heard(name)) => tracing::info!("the microphone is {name}"),
-            None => {}
+        if let Some(change) = capture.step(Instant::now()) {
+            let (heard, detail) = match change {
+                Change::Lost(reason) => {
+                    tracing::warn!("no microphone, but it is looked for: {reason}");
+                    (false, reason.into())
+                }
+                Change::Heard(name) => {
+                    tracing::info!("the microphone is {name}");
+                    (true, name.into())
+                }
+            };
+            capture.stats.events.post(Event::Device { heard, detail });
         }
         thread::park_timeout(capture.patience(Instant::now()));
     }

@@ -15,6 +15,7 @@ use webrtc::peer_connection::RTCPeerConnectionState as State;
 
 use super::connect::{Connection, Streams};
 use super::rtp::Stream;
+use crate::events::Event;
 use crate::hub::{Heard, Hub, Watch};
 use crate::media::{Codec, Packet};
 use crate::stats::Stats;
@@ -45,7 +46,7 @@ pub(super) async fn serve(
         let Some(watch) = hub.upgrade().map(|hub| hub.watch(streams.codec)) else {
             return;
         };
-        drop(hub);
+        let _counted = Counted::new(hub, Arc::clone(&stats));
         tokio::select! {
             () = feed(&connection, streams, watch, &stats) => {}
             _ = connection.reaches(&[State::Failed, State::Closed]) => {}
@@ -58,6 +59,34 @@ pub(super) async fn serve(
         _ = leave.wait_for(|leave| *leave) => {}
     }
     connection.close().await;
+}
+
+/// Tells of a viewer who watches, and then of one who doesn't any more: it must
+/// be dropped after its watch.
+struct Counted {
+    hub: Weak<Hub>,
+    stats: Arc<Stats>,
+}
+
+impl Counted {
+    fn new(hub: Weak<Hub>, stats: Arc<Stats>) -> Self {
+        let this = Self { hub, stats };
+        this.tell();
+        this
+    }
+
+    fn tell(&self) {
+        if let Some(hub) = self.hub.upgrade() {
+            let viewers = hub.watchers(Codec::H264) + hub.watchers(Codec::Vp8);
+            self.stats.events.post(Event::Viewers { viewers });
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.tell();
+    }
 }
 
 /// Hands over packets until the session or the connection ends.

@@ -1,0 +1,57 @@
+//! `GET /v1/sessions/{id}/events`: what happens, as server-sent events.
+//!
+//! Each is one JSON object with a `type` and has a number. Who comes back with
+//! `Last-Event-ID` is told what was missed, as far as it is kept; who comes
+//! without it hears from now on, and with `Last-Event-ID: 0` all that is kept.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::Sse;
+use axum::response::sse::{Event, KeepAlive};
+use futures_util::{Stream, stream};
+
+use super::App;
+use super::problem::Problem;
+use super::server::AtWork;
+
+/// Who listens to one session at a time: each has a connection to itself, of 256.
+const MOST_LISTENERS: usize = 32;
+/// When one of them may be gone.
+const AGAIN: Duration = Duration::from_secs(5);
+/// How often a comment is sent, so that proxies keep the connection and one that
+/// is broken is found.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+
+pub(super) async fn events(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    at_work: Option<Extension<AtWork>>,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let session = super::session::find(&app, &id)?;
+    let events = &session.stats.events;
+    if events.listeners() >= MOST_LISTENERS {
+        return Err(Problem::unavailable(format!(
+            "{MOST_LISTENERS} listen to this session already: close one of them."
+        ))
+        .retry_after(AGAIN));
+    }
+    let last = headers.get("last-event-id");
+    let last = last.and_then(|last| last.to_str().ok()?.trim().parse().ok());
+    let told = stream::unfold(
+        (events.listen(last), at_work),
+        |(mut listener, at_work)| async move {
+            let (number, event) = listener.next().await?;
+            let event = Event::default()
+                .id(number.to_string())
+                .json_data(event)
+                .expect("plain data");
+            Some((Ok(event), (listener, at_work)))
+        },
+    );
+    Ok(Sse::new(told).keep_alive(KeepAlive::new().interval(SIGN_OF_LIFE)))
+}
