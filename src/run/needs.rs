@@ -19,10 +19,10 @@ const RUNTIME: u64 = 20 << 20;
 /// What a session takes whatever its pictures' size: stacks, Opus, what it hears
 /// with, speech that was decoded ahead.
 const SESSION: u64 = 6 << 20;
-/// What decodes the clip and encodes its pictures, in pictures: the decoder and
-/// H.264 took 19 MB, or 32, and VP8, which runs only while somebody wants it, 14 MB,
-/// or 24.
-const CODERS: u64 = 32 + 24;
+/// What decodes the clip and encodes its pictures as H.264, in pictures: 19 MB.
+const H264: u64 = 32;
+/// What encodes them as VP8, while somebody wants that: 14 MB.
+const VP8: u64 = 24;
 
 /// The sum for one session of `avatar` with the model `model`, whose networks take so
 /// many bytes, and so many viewers.
@@ -43,6 +43,12 @@ pub fn formula(budget: u64, avatar: &Avatar, model: (&str, u64), viewers: u32) -
 
 /// What one more session of pictures of this size takes, in bytes.
 pub fn session(size: Size) -> u64 {
-    let pictures = (FRAMES + SPARE) as u64 + CODERS;
-    SESSION + pictures * size.i420_bytes() as u64
+    SESSION + VP8 * size.i420_bytes() as u64 + swap(size)
+}
+
+/// What a session takes for a moment to show another avatar, of pictures of this
+/// size: the new one is made ready before the one before goes.
+pub fn swap(size: Size) -> u64 {
+    let pictures = (FRAMES + SPARE) as u64 + H264;
+    pictures * size.i420_bytes() as u64
 }

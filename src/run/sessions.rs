@@ -117,7 +117,7 @@ pub enum Error {
     },
     /// The budget has no room for another.
     #[error(
-        "a session with the avatar {avatar} takes about {needs_mb} MB and memory.budget_mb = {budget_mb} has {left_mb} MB left: delete a session, or raise the budget"
+        "to show the avatar {avatar} takes about {needs_mb} MB more and memory.budget_mb = {budget_mb} has {left_mb} MB left: delete a session, or raise the budget"
     )]
     Memory {
         /// Who was to talk.
@@ -267,7 +267,7 @@ impl Sessions {
         self.has_time()?;
         let avatar = wanted.avatar.as_ref().unwrap_or(&self.kit.avatar);
         let avatar = self.kit.avatars.get(avatar)?;
-        self.has_room(&avatar)?;
+        self.has_room(&avatar, needs::session(avatar.size))?;
         let model = match wanted.model {
             Some(model) => self.model(&model)?,
             None => self.kit.library.configured(),
@@ -296,7 +296,7 @@ impl Sessions {
         let avatar = changes.avatar.map(|id| self.kit.avatars.get(&id));
         let avatar = avatar.transpose()?;
         if let Some(avatar) = &avatar {
-            self.has_room(avatar)?;
+            self.has_room(avatar, needs::swap(avatar.size))?;
         }
         let model = changes.model.map(|id| self.model(&id)).transpose()?;
         if let Some(source) = changes.source {
@@ -449,9 +449,8 @@ impl Sessions {
         })
     }
 
-    /// Whether the budget has room for a session with `avatar`.
-    fn has_room(&self, avatar: &Avatar) -> Result<(), Error> {
-        let needs = needs::session(avatar.size);
+    /// Whether the budget has room for what showing `avatar` needs, in bytes.
+    fn has_room(&self, avatar: &Avatar, needs: u64) -> Result<(), Error> {
         let left = self.kit.budget.saturating_sub(resident().unwrap_or(0));
         if needs <= left {
             return Ok(());
