@@ -9,8 +9,8 @@ async def main(path, address="http://127.0.0.1:8080/v1/sessions/live/speech/stre
     async with aiohttp.ClientSession() as http, http.ws_connect(address) as socket:
         with wave.open(path) as file:
             await socket.send_json({"type": "start", "sample_rate": file.getframerate()})
-            # As a synthesiser gives it: faster than it is spoken. Nine seconds wait here, so that the clear needn't.
-            for _ in range(9):
+            # As a synthesiser gives it: faster than it is spoken. Twenty seconds fit, so that a clear needn't wait.
+            for _ in range(20):
                 await socket.send_bytes(file.readframes(file.getframerate()))
         await socket.send_json({"type": "end"})
         async for message in socket:

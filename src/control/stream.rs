@@ -2,13 +2,14 @@
 //! comes.
 //!
 //! The client opens with `{"type":"start","sample_rate":24000}` and sends 16-bit
-//! little-endian mono samples as binary messages, as fast as it has them; the
-//! socket isn't read while ten seconds wait. `{"type":"end"}` ends an utterance,
-//! `{"type":"clear"}` silences the session as `POST …/interrupt` does, which also
-//! reaches who doesn't wait for the room to say so here. What was sent is spoken
-//! to its end even if the socket closes. What is told, and what is an error, is in
-//! [`talk`].
+//! little-endian mono samples as binary messages, as fast as it has them; when ten
+//! seconds wait a megabyte more is read, and then nothing until there is room.
+//! `{"type":"end"}` ends an utterance, `{"type":"clear"}` silences the session as
+//! `POST …/interrupt` does, which also reaches who sent more than that. What was
+//! sent is spoken to its end even if the socket closes. What is told, and what is
+//! an error, is in [`talk`].
 
+mod backlog; // what is read ahead of the stream
 mod message; // what is said and told
 mod talk; // one socket
 

@@ -174,8 +174,6 @@ impl Renderer {
     fn take_over(&mut self, mut coming: Box<Change>) {
         if let Some(scene) = &mut coming.scene {
             std::mem::swap(&mut self.drawing.scene, scene);
-            let avatar = self.drawing.scene.avatar.id.as_str().into();
-            self.stats.events.post(Event::Avatar { avatar });
         }
         if let Some(lips) = &mut coming.lips {
             std::mem::swap(&mut self.drawing.lips, lips);
@@ -186,6 +184,10 @@ impl Renderer {
         } else {
             self.drawing.measure();
             self.announce();
+        }
+        if coming.scene.is_some() {
+            let avatar = self.drawing.scene.avatar.id.as_str().into();
+            self.stats.events.post(Event::Avatar { avatar });
         }
         coming.give_back();
     }

@@ -66,6 +66,10 @@ class Speaker:
             message = json.dumps(message)
         self._run(self.ws.send_bytes(message) if isinstance(message, bytes) else self.ws.send_str(message), within)
 
+    def send_frame(self, opcode, payload):
+        """A frame that a well-behaved client wouldn't send."""
+        self._run(self.ws.send_frame(payload, opcode))
+
     def begin_to_send(self, message):
         """Like `send`, without waiting: the future."""
         return asyncio.run_coroutine_threadsafe(self.ws.send_bytes(message), self.loop)

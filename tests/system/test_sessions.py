@@ -1,6 +1,7 @@
 """Many sessions: made, watched, changed and closed by the API."""
 
 import json
+import re
 import shutil
 import sys
 import time
@@ -11,7 +12,8 @@ import pytest
 
 import sounds
 from player import Refused, Viewer, activity, loudness
-from server import ASSETS, ROOT, Server, eventually
+from server import ASSETS, ROOT, Server, eventually, refused
+from speaker import events, speaker
 from test_models import run
 
 sys.path.insert(0, str(ROOT / "tests/models"))
@@ -122,6 +124,28 @@ def test_two_sessions_are_watched_at_once_and_each_says_its_own(house, made):
         assert states["live"] == "idle"
 
 
+def test_each_session_tells_its_own(house, made):
+    made("told")
+    with events(house, session="told") as told, events(house) as live:
+        with Viewer(house.url, session="told") as viewer, speaker(house, 24_000, session="told") as say:
+            viewer.wait_for_picture()
+            say.send(sounds.speech(0.5, 24_000)[44:])
+            say.send({"type": "end"})
+            assert say.wait_for("finished")["interrupted"] is False
+            assert house.ask("PATCH", "/v1/sessions/told", avatar="small", model="mine-96").status == 200
+            assert house.ask("PATCH", "/v1/sessions/told", avatar="leo").status == 200
+            eventually(lambda: {"type": "avatar", "avatar": "leo"} in [event for _, event in told])
+            assert house.request("DELETE", "/v1/sessions/told").status == 204
+            assert say.closed.wait(5) and say.close_code == 1001
+        eventually(lambda: told[-1][1] == {"type": "ended"})
+        changes = [event for _, event in told if event["type"] in ("avatar", "model")]
+        assert changes[:2] == [{"type": "model", "model": "mine-96"}, {"type": "avatar", "avatar": "small"}]
+        assert changes[2:] == [{"type": "avatar", "avatar": "leo"}]
+        kinds = {event["type"] for _, event in told}
+        assert {"viewers", "speech_started", "speech_finished", "state", "ended"} <= kinds
+        assert not live
+
+
 def test_what_cannot_be_is_refused_in_a_sentence_and_leaves_nothing(house, made):
     made("taken")
     for status, word, fields in (
@@ -167,14 +191,23 @@ def test_more_than_there_may_be_are_told_to_come_again(house, made):
 
 
 def test_memory_that_is_short_refuses_a_session_and_what_streams_goes_on(serve):
-    first = serve()
-    time.sleep(1)
-    used = int(first.rss_mb())
-    server = serve({"memory.budget_mb": used + 8, "memory.clip_cache_mb": 0})
-    answer = server.ask("POST", "/v1/sessions")
-    assert answer.status == 503 and "memory.budget_mb" in answer.problem["detail"], answer.body
-    assert int(answer.headers["retry-after"]) > 0
-    assert len(server.get("/v1/sessions").json["sessions"]) == 1
+    # What one session with one viewer may need is admitted, and not much more fits.
+    settings = {"memory.clip_cache_mb": 0, "media.max_viewers": 1}
+    told = [f"--set={key}={value}" for key, value in {**settings, "memory.budget_mb": 64}.items()]
+    _, said = refused("serve", *told)
+    least = int(re.search(r"set it to (\d+)", said)[1])
+    server = serve({**settings, "memory.budget_mb": least})
+    with Viewer(server.url) as viewer:
+        viewer.wait_for_picture()
+        for made in range(6):
+            answer = server.ask("POST", "/v1/sessions")
+            if answer.status != 201:
+                break
+        assert answer.status == 503 and "memory.budget_mb" in answer.problem["detail"], answer.body
+        assert int(answer.headers["retry-after"]) > 0
+        assert len(server.get("/v1/sessions").json["sessions"]) == 1 + made
+        pictures, _ = viewer.watch(1)
+        assert len(pictures) > 10
 
 
 def test_a_session_that_nobody_uses_closes_and_one_that_is_watched_or_fed_stays(house, made):

@@ -1,7 +1,10 @@
 """Speech that is streamed: what is told of it, how it is silenced, how it pushes back, and what is refused."""
 
 import json
+import socket
 import time
+import urllib.parse
+from collections import namedtuple
 
 import aiohttp
 import numpy as np
@@ -13,6 +16,9 @@ from server import eventually
 from speaker import events, speaker
 
 RATE = 24_000
+
+#: A message as it lies on the wire (RFC 6455, 5.2).
+Frame = namedtuple("Frame", "opcode payload")
 
 
 def pcm(seconds, rate=RATE):
@@ -129,6 +135,68 @@ def test_who_sends_minutes_at_once_is_held(quiet):
         assert say.wait_for("level", 2)["state"] == "low"
 
 
+def test_a_clear_is_heard_behind_more_than_fits(quiet):
+    with speaker(quiet, RATE) as say:
+        sending = say.begin_to_send(pcm(30)[: 1 << 20])
+        assert say.wait_for("level")["state"] == "full"
+        sending.result(10)
+        say.send({"type": "start", "sample_rate": 48_000})
+        say.send(pcm(5, 48_000))
+        asked = time.monotonic()
+        say.send({"type": "clear"})
+        say.wait_for("cleared")
+        assert say.at("cleared") - asked < 2, "the buffer holds ten seconds"
+        eventually(lambda: quiet.session()["queue_s"] == 0)
+        assert [finished["interrupted"] for finished in say.of("finished")] == [True]
+        # Nothing of what waited comes after all, and the rate is the last one.
+        say.send(pcm(0.5, 48_000))
+        say.send({"type": "end"})
+        assert say.wait_for("finished", 2)["played_ms"] == pytest.approx(500, abs=40)
+
+
+def test_what_waits_behind_a_full_buffer_is_spoken_in_order(quiet):
+    with speaker(quiet, 16_000) as say:
+        for _ in range(2):
+            say.send(pcm(6, 16_000))
+            say.send({"type": "end"})
+        say.send({"type": "start", "sample_rate": 48_000})
+        say.send(pcm(0.4, 48_000))
+        say.send({"type": "end"})
+        assert say.wait_for("level")["state"] == "full"
+        say.wait_for("finished", 3, within=30)
+        played = [told["played_ms"] for told in say.of("finished")]
+        assert played == [pytest.approx(ms, abs=40) for ms in (6_000, 6_000, 400)]
+
+
+def test_who_answers_no_ping_is_gone(quiet):
+    address = urllib.parse.urlsplit(quiet.url)
+    with socket.create_connection((address.hostname, address.port)) as mute:
+        mute.sendall(
+            b"GET /v1/sessions/live/speech/stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+            b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        # A masked text frame, the mask all zeros.
+        start = b'{"type":"start","sample_rate":16000}'
+        mute.sendall(bytes([0x81, 0x80 | len(start), 0, 0, 0, 0]) + start)
+        mute.settimeout(25)
+        came = b""
+        while part := mute.recv(4_096):
+            came += part
+        assert came.startswith(b"HTTP/1.1 101 ")
+        assert came.endswith(b"\x89\x00"), "it was asked once"
+
+
+def test_what_waits_behind_a_full_buffer_goes_on_without_its_socket_until_an_interrupt(quiet):
+    with speaker(quiet, RATE) as say:
+        say.send(pcm(20))
+        assert say.wait_for("level")["state"] == "full"
+    time.sleep(2)
+    assert quiet.session()["queue_s"] > 9.5, "the buffer fills up again"
+    assert quiet.interrupt().json["interrupted"]
+    time.sleep(0.5)
+    assert quiet.session()["queue_s"] == 0
+
+
 def test_sockets_and_files_queue_behind_one_another(quiet):
     with speaker(quiet, RATE) as one, speaker(quiet, RATE) as other, events(quiet) as told:
         other.send(pcm(0.4))
@@ -152,8 +220,7 @@ def test_what_was_sent_is_spoken_although_the_socket_closes(quiet):
     with events(quiet) as told:
         with speaker(quiet, RATE) as say:
             say.send(pcm(0.8))
-            say.send({"type": "ping"})
-            say.wait_for("pong")
+        assert say.ws.close_code == 1000, "a close is answered"
         finished = eventually(lambda: [e for _, e in told if e["type"] == "speech_finished"])
         assert finished[0]["interrupted"] is False
         assert finished[0]["played_ms"] == pytest.approx(800, abs=40)
@@ -175,6 +242,8 @@ def test_what_was_sent_is_spoken_although_the_socket_closes(quiet):
         ([{"type": "clear"}], 1008),
         ([{"sample_rate": 24_000}, b"\0\0\0"], 1007),
         ([{"sample_rate": 24_000}, bytes(3 << 20)], 1009),
+        ([Frame(0x1, b"\xff\xfe")], 1007),
+        ([Frame(0x3, b"what is this")], 1002),
     ],
 )
 def test_bad_messages_are_told_why_and_cost_nothing_else(quiet, messages, code):
@@ -182,7 +251,9 @@ def test_bad_messages_are_told_why_and_cost_nothing_else(quiet, messages, code):
         good.send(pcm(0.5, 16_000))
         with speaker(quiet) as bad:
             for message in messages:
-                if isinstance(message, bytes):
+                if isinstance(message, Frame):
+                    bad.send_frame(*message)
+                elif isinstance(message, bytes):
                     bad.begin_to_send(message)
                 else:
                     bad.send(message)

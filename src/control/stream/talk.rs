@@ -1,7 +1,7 @@
 //! One speech socket, from its start to its close.
 //!
-//! A socket is read only while its sound has somewhere to go: that is what pushes
-//! back, and what keeps one socket within its bounds.
+//! A socket is read only while what it says has somewhere to go: that is what
+//! pushes back, and what keeps one socket within its bounds.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use tokio::time::{interval, timeout};
 
 use super::MOST_BYTES;
+use super::backlog::Backlog;
 use super::message::{Fault, Said, Told};
 use crate::events::{Event, Listener};
 use crate::run::session::Session;
@@ -35,7 +36,9 @@ const LOW: Duration = Duration::from_secs(1);
 
 /// Why a socket is left.
 enum Leave {
-    /// The other side closed it, or is gone.
+    /// The other side closed it.
+    Closed,
+    /// The other side is gone.
     Gone,
     /// It did something wrong.
     Fault(Fault),
@@ -54,13 +57,19 @@ impl From<Error> for Leave {
     fn from(error: Error) -> Self {
         let text = error.to_string();
         // The library keeps its errors to itself, but for their words.
-        if text.contains("too long") || text.contains("too big") {
-            return Self::Fault(Fault {
-                code: close_code::SIZE,
-                sentence: format!("A message has {MOST_BYTES} bytes at most: send smaller ones."),
-            });
-        }
-        Self::Gone
+        let (code, sentence) = if text.contains("Space limit") {
+            let sentence = format!("A message has {MOST_BYTES} bytes at most: send smaller ones.");
+            (close_code::SIZE, sentence)
+        } else if text.contains("UTF-8") {
+            let sentence = "A text message is not UTF-8: samples go into binary ones.";
+            (close_code::INVALID, sentence.into())
+        } else if text.contains("protocol error") && !text.contains("clos") {
+            let sentence = format!("This is not a WebSocket's (RFC 6455): {text}.");
+            (close_code::PROTOCOL, sentence)
+        } else {
+            return Self::Gone;
+        };
+        Self::Fault(Fault { code, sentence })
     }
 }
 
@@ -72,6 +81,7 @@ pub(super) async fn talk(socket: WebSocket, session: Arc<Session>, speech: Strea
         session,
         speech,
         started: false,
+        backlog: Backlog::default(),
         own: VecDeque::new(),
         told: Level::Empty,
     };
@@ -79,11 +89,25 @@ pub(super) async fn talk(socket: WebSocket, session: Arc<Session>, speech: Strea
         Ok(never) => match never {},
         Err(leave) => leave,
     };
-    // Whatever was written is spoken to its end.
-    drop(talk.speech);
-    let mut socket = talk.socket;
+    let Talk {
+        socket,
+        speech,
+        backlog,
+        events,
+        ..
+    } = talk;
+    tokio::join!(part(socket, leave), finish(speech, backlog, events));
+}
+
+/// Says why, and goodbye.
+async fn part(mut socket: WebSocket, leave: Leave) {
     let close = match leave {
         Leave::Gone => return,
+        Leave::Closed => {
+            // The library answers a close as it is asked for more.
+            let _gone = timeout(LINGER, socket.recv()).await;
+            return;
+        }
         Leave::Ended => CloseFrame {
             code: close_code::AWAY,
             reason: "The session has ended.".into(),
@@ -105,6 +129,24 @@ pub(super) async fn talk(socket: WebSocket, session: Arc<Session>, speech: Strea
     .await;
 }
 
+/// Has spoken what was read before the socket was left, unless somebody interrupts:
+/// then all of it is cut.
+async fn finish(mut speech: Stream, mut backlog: Backlog, mut events: Listener) {
+    while !backlog.is_empty() {
+        tokio::select! {
+            passed = backlog.pass_on(&mut speech) => if passed.is_err() {
+                return;
+            },
+            event = events.next() => match event {
+                None
+                | Some((_, Event::SpeechDropped { .. }))
+                | Some((_, Event::SpeechFinished { interrupted: true, .. })) => return,
+                Some(_) => {}
+            }
+        }
+    }
+}
+
 fn text(told: &Told) -> Message {
     let json = serde_json::to_string(told).expect("plain data");
     Message::Text(json.into())
@@ -117,7 +159,7 @@ enum Level {
     Empty,
     /// Nothing since more than a little does.
     Some,
-    /// That no more is read.
+    /// That there is no room for more.
     Full,
 }
 
@@ -127,6 +169,8 @@ struct Talk {
     events: Listener,
     speech: Stream,
     started: bool,
+    /// What was read and the stream has no room for yet.
+    backlog: Backlog,
     /// Its utterances that aren't over, in order.
     own: VecDeque<u64>,
     told: Level,
@@ -138,35 +182,24 @@ impl Talk {
         let since = Instant::now();
         let mut heard = since;
         let mut asked = false;
-        // Sound that is read and has no room yet.
-        let mut sound: Vec<i16> = Vec::new();
         loop {
             tokio::select! {
-                message = self.socket.recv(), if sound.is_empty() => {
+                message = self.socket.recv(), if self.backlog.has_room() => {
                     (heard, asked) = (Instant::now(), false);
                     match message.ok_or(Leave::Gone)?? {
                         Message::Text(said) => {
                             let said = Said::read(&said).map_err(Leave::Fault)?;
                             self.obey(said).await?;
                         }
-                        Message::Binary(bytes) => {
-                            sound = self.samples(&bytes)?;
-                            let taken = self.write(&sound)?;
-                            sound.drain(..taken);
-                            if !sound.is_empty() {
-                                self.tell_level(Level::Full, "full").await?;
-                            }
-                        }
-                        Message::Close(_) => return Err(Leave::Gone),
+                        Message::Binary(bytes) => self.hear(&bytes).await?,
+                        Message::Close(_) => return Err(Leave::Closed),
                         // The library answers pings.
                         Message::Ping(_) | Message::Pong(_) => {}
                     }
                 }
-                taken = self.speech.write(&sound), if !sound.is_empty() => {
-                    sound.drain(..taken?);
+                passed = self.backlog.pass_on(&mut self.speech), if !self.backlog.is_empty() => {
+                    passed?;
                     self.note_own();
-                    // While nothing was read nobody was heard.
-                    (heard, asked) = (Instant::now(), false);
                 }
                 event = self.events.next() => {
                     let (_, event) = event.ok_or(Leave::Ended)?;
@@ -184,10 +217,14 @@ impl Talk {
                             r#"Nothing was started: say {"type":"start","sample_rate":16000} first."#,
                         )));
                     }
-                    if sound.is_empty() && heard.elapsed() > GONE {
+                    if !self.backlog.has_room() {
+                        // While nothing is read nobody is heard.
+                        (heard, asked) = (Instant::now(), false);
+                    }
+                    if heard.elapsed() > GONE {
                         return Err(Leave::Gone);
                     }
-                    if sound.is_empty() && heard.elapsed() > QUIET && !asked {
+                    if heard.elapsed() > QUIET && !asked {
                         asked = true;
                         self.send(Message::Ping(Bytes::new())).await?;
                     }
@@ -200,17 +237,23 @@ impl Talk {
         match said {
             Said::Ping => return self.tell(&Told::Pong).await,
             Said::Start(rate) => {
-                self.speech.begin(rate)?;
                 self.started = true;
-                return Ok(());
+                self.backlog.end(Some(rate));
+                self.pass_on()?;
             }
             _ if !self.started => return Err(Leave::Fault(early())),
-            Said::End => self.speech.end(),
+            Said::End => {
+                self.backlog.end(None);
+                self.pass_on()?;
+            }
             Said::Clear => {
                 let session = Arc::clone(&self.session);
                 let asked = tokio::task::spawn_blocking(move || session.interrupt());
                 let answer = asked.await.ok().flatten().ok_or(Leave::Ended)?;
-                self.speech.end();
+                // What waited here was said before the clear.
+                let rate = self.backlog.clear();
+                self.backlog.end(rate);
+                self.pass_on()?;
                 // What became of each utterance is told first.
                 while let Some((_, event)) = self.events.try_next() {
                     self.tell_of(event).await?;
@@ -225,8 +268,8 @@ impl Talk {
         Ok(())
     }
 
-    /// The samples of a binary message.
-    fn samples(&self, bytes: &[u8]) -> Result<Vec<i16>, Leave> {
+    /// Takes the samples of a binary message.
+    async fn hear(&mut self, bytes: &[u8]) -> Result<(), Leave> {
         if !self.started {
             return Err(Leave::Fault(early()));
         }
@@ -237,13 +280,21 @@ impl Talk {
                 bytes.len()
             ))));
         }
-        Ok(samples.iter().copied().map(i16::from_le_bytes).collect())
+        let samples = samples.iter().copied().map(i16::from_le_bytes);
+        self.backlog.push(samples);
+        self.pass_on()?;
+        if !self.backlog.is_empty() {
+            self.tell_level(Level::Full, "full").await?;
+        }
+        Ok(())
     }
 
-    fn write(&mut self, sound: &[i16]) -> Result<usize, Leave> {
-        let taken = self.speech.try_write(sound)?;
-        self.note_own();
-        Ok(taken)
+    /// Gives the stream what it has room for now.
+    fn pass_on(&mut self) -> Result<(), Leave> {
+        while self.backlog.try_pass_on(&mut self.speech)? {
+            self.note_own();
+        }
+        Ok(())
     }
 
     fn note_own(&mut self) {
