@@ -1,5 +1,6 @@
 """`mouthpiece avatar import`: from a video or a photo to a bundle that talks."""
 
+import json
 import pathlib
 import resource
 import signal
@@ -7,6 +8,7 @@ import struct
 import subprocess
 import time
 
+import av
 import numpy as np
 import pytest
 

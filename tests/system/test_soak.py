@@ -6,6 +6,8 @@ import signal
 import subprocess
 import time
 
+import pytest
+
 from server import PROGRAM, ROOT, eventually
 
 COLUMNS = ["timestamp", "elapsed_seconds", "process_name", "pid", "cpu_percent", "memory_rss_mb", "memory_percent",
@@ -28,10 +30,11 @@ def phases(out):
     return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.timeout(420)
 def test_a_short_soak_leaves_a_report_that_adds_up(tmp_path):
     # How fast a busy machine is isn't judged here, nor what it keeps back in so short a time.
     limits = tmp_path / "limits.toml"
-    limits.write_text("[slope]\nleast_rise_mb = 8\n[stream]\nlate_frames = 1000\ngap_ms = 5000\nlost_per_thousand = 100\nfirst_picture_ms = 10000\n"
+    limits.write_text("[stream]\nlate_frames = 1000\ngap_ms = 5000\nlost_per_thousand = 100\nfirst_picture_ms = 10000\n"
                       + "".join(f"[phase.{name}]\ngap_ms = 5000\n" for name in ("reclaim-light", "reclaim-hard"))
                       + "".join(f"[phase.{name}]\nresident_mb = 8\n" for name in ("speech-short", "speech-long")))
     out = tmp_path / "soaked"
@@ -69,7 +72,7 @@ def test_a_short_soak_leaves_a_report_that_adds_up(tmp_path):
 
     assert run.returncode == 0, run.stdout + run.stderr
     assert "Passed" in run.stdout and "**Passed" in (out / "report.md").read_text()
-    assert "MB/h (95 %:" in (out / "report.md").read_text(), "a slope with its interval, however wide"
+    assert "too short for a line" in (out / "report.md").read_text(), "so short a run tells no slope"
 
     page = (out / "report.html").read_text()
     again = subprocess.run([str(PROGRAM), "soak", "report", str(out)], capture_output=True, text=True, timeout=20)
