@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::run::{sessions, speech};
-use crate::stage::{audio, encode, lipsync, send, voice};
+use crate::stage::{audio, encode, lipsync, send, tts, voice};
 use crate::{control, memory, toml_error};
 
 /// Everything that can be configured. `config/default.toml` explains each key.
@@ -27,6 +27,8 @@ pub struct Config {
     pub audio: audio::Config,
     /// `[speech]`: pushed speech.
     pub speech: speech::Config,
+    /// `[tts]`: speech from text.
+    pub tts: tts::Config,
     /// `[voice]`: when somebody speaks.
     pub voice: voice::Config,
     /// `[encode]`: how pictures and sound are coded.
@@ -171,7 +173,8 @@ impl Config {
             self.memory.check(),
         ];
         let others = others.into_iter().collect::<Result<(), _>>();
-        encode.and(others.map_err(|e| e.to_string()))
+        let tts = self.tts.check().map_err(|e| e.to_string());
+        encode.and(tts).and(others.map_err(|e| e.to_string()))
     }
 
     /// The folder of avatars, models, page and speech.

@@ -19,6 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("hub", &["media"]),
     ("model", &["toml_error"]),
     ("avatar", &["media", "pool", "toml_error"]),
+    ("stage/tts", &["bounds"]),
     ("stage/audio", &["events", "media", "ring", "stats"]),
     ("stage/mel", &["media", "model"]),
     ("stage/voice", &["bounds", "media"]),

@@ -16,9 +16,9 @@ SHA256_x86_64=5752bd508126ae7c49894d3b9d2e83f0c3d487319246d04c444b393308d7ad7f
 SHA256_aarch64=da05378364c44d4407e463982d2bf8d5e4cfea873283757e48beeb41df97b7f3
 
 BUILD="build-essential libopencv-dev opencv-data clang libclang-dev pkg-config cmake nasm libasound2-dev
-       libvpx-dev ca-certificates unzip python3 python3-pip python3-venv"
+       libvpx-dev ca-certificates unzip python3 python3-pip python3-venv espeak-ng"
 TEST="xvfb xauth x11-utils xdotool ffmpeg pulseaudio pulseaudio-utils
-      libasound2-plugins espeak-ng"
+      libasound2-plugins"
 
 say() { printf '%s\n' "setup: $*" >&2; }
 die() { say "$*"; exit 1; }

@@ -15,6 +15,7 @@ use mouthpiece::run::session::Session;
 use mouthpiece::run::sessions::{Kit, LIVE, Sessions};
 use mouthpiece::run::watchdog::{Watchdog, Watched};
 use mouthpiece::stage::send::Viewers;
+use mouthpiece::stage::tts::Tts;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -80,6 +81,7 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
         library,
         assets,
         uploads: Uploads::new(config.speech.max_upload_mb << 20),
+        tts: Arc::new(Tts::new(&config.tts)?),
         started: Instant::now(),
     });
 

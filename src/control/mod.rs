@@ -12,6 +12,7 @@ mod session;
 mod speech;
 mod status;
 mod stream;
+mod text;
 pub mod upload;
 pub mod whep;
 
@@ -30,6 +31,7 @@ use crate::run::library::Library;
 use crate::run::sessions::Sessions;
 use crate::run::watchdog::Watchdog;
 use crate::stage::send::Viewers;
+use crate::stage::tts::Tts;
 use auth::Auth;
 use problem::Problem;
 use upload::Uploads;
@@ -113,6 +115,8 @@ pub struct Running {
     pub assets: PathBuf,
     /// Sound files on their way in.
     pub uploads: Uploads,
+    /// Who makes speech of text.
+    pub tts: Arc<Tts>,
     /// When the process began to serve.
     pub started: Instant,
 }

@@ -1,5 +1,5 @@
 //! `POST /v1/sessions/{id}/speech` and `…/interrupt`: what the avatar says, and
-//! that it shall stop.
+//! that it shall stop. What is JSON is [`text`].
 
 use axum::Json;
 use axum::extract::{Path, Query, Request, State};
@@ -9,15 +9,20 @@ use serde::{Deserialize, Serialize};
 use super::App;
 use super::problem::Problem;
 use super::session::find;
+use super::text;
+use super::upload::kind;
+use crate::run::say::Said;
 use crate::run::script::Interrupted;
 use crate::run::speech::{Accepted, Opened, PushError};
 use crate::stage::audio::file;
 
-/// What becomes of a sound file that was pushed.
+/// What becomes of a sound file or a text that was pushed.
 #[derive(Serialize)]
 pub(super) struct Queued {
     utterance: u64,
-    duration_s: f64,
+    /// Of a text nobody knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_s: Option<f64>,
     /// Seconds of speech that are played before.
     queued_s: f64,
     /// What was cut off for it, where that was asked for.
@@ -38,9 +43,20 @@ impl From<Accepted> for Queued {
     fn from(accepted: Accepted) -> Self {
         Self {
             utterance: accepted.utterance,
-            duration_s: accepted.duration.as_secs_f64(),
+            duration_s: Some(accepted.duration.as_secs_f64()),
             queued_s: accepted.queued.as_secs_f64(),
             cut: None,
+        }
+    }
+}
+
+impl From<Said> for Queued {
+    fn from(said: Said) -> Self {
+        Self {
+            utterance: said.utterance,
+            duration_s: None,
+            queued_s: said.queued.as_secs_f64(),
+            cut: said.cut,
         }
     }
 }
@@ -58,7 +74,7 @@ impl From<PushError> for Problem {
     }
 }
 
-/// Takes a sound file as the body, or as the field `file` of a form.
+/// Takes a sound file as the body, or as the field `file` of a form; or a text.
 pub(super) async fn push(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -66,6 +82,10 @@ pub(super) async fn push(
     request: Request,
 ) -> Result<(StatusCode, Json<Queued>), Problem> {
     let session = find(&app, &id)?;
+    if kind(request.headers()).starts_with("application/json") {
+        let said = text::push(&app, session, interrupt, request).await?;
+        return Ok((StatusCode::ACCEPTED, Json(said)));
+    }
     let upload = app.uploads.receive(request).await?;
     // Opening looks into the file: not on a thread that serves viewers.
     let pushed = tokio::task::spawn_blocking(move || {

@@ -62,7 +62,7 @@ impl Uploads {
         let kind = kind(request.headers());
         if kind.starts_with("application/json") || kind.starts_with("text/") {
             return Err(Problem::unsupported_media_type(
-                "No text-to-speech is configured, so text can't be spoken. Send a sound file (WAV, FLAC, MP3, OGG or M4A) as the body, or as the field `file` of a form.",
+                "This is no sound. Send a sound file (WAV, FLAC, MP3, OGG or M4A) as the body or as the field `file` of a form, or text as application/json: {\"text\": \"Hello.\"}.",
             ));
         }
         let _place = self.places.try_acquire().map_err(|_| {
@@ -190,7 +190,7 @@ impl Uploads {
     }
 }
 
-fn kind(headers: &HeaderMap) -> String {
+pub(super) fn kind(headers: &HeaderMap) -> String {
     let kind = headers.get(header::CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     kind.to_ascii_lowercase()

@@ -4,6 +4,8 @@
 pub mod looped;
 // pushed sound files, in order -> AudioChunk
 pub mod speech;
+// text, spoken while it is made
+pub mod say;
 // the models' networks: loaded, shared, unloaded
 pub mod library;
 // the avatars: opened, shared

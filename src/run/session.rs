@@ -132,6 +132,9 @@ pub struct Session {
     pub idle_timeout: Duration,
     /// When it began.
     pub started: Instant,
+    /// Held by a text until its first sound is in the queue, so that texts are said
+    /// in the order in which they came.
+    pub(super) texts: tokio::sync::Mutex<()>,
     source: Mutex<Source>,
     /// The sound file of the source `file`.
     file: PathBuf,
@@ -223,6 +226,7 @@ impl Session {
             speech,
             idle_timeout: parts.idle_timeout,
             started: now,
+            texts: tokio::sync::Mutex::default(),
             source: Mutex::new(source),
             file: parts.file,
             cast,

@@ -205,15 +205,8 @@ impl Speech {
         if state.closed {
             return Err(PushError::Ended);
         }
+        let queued = state.room(duration, *most)?;
         let idle = state.finished == state.utterances;
-        let queued = state.queued();
-        if !idle && (queued + duration > *most || state.waiting.len() >= MOST_WAITING) {
-            // It fits once enough was played; what is longer than the whole
-            // queue fits once everything was.
-            let excess = (queued + duration).saturating_sub(*most).min(queued);
-            let retry_after = Duration::from_secs(excess.as_secs() + 1);
-            return Err(PushError::Full { retry_after });
-        }
         let utterance = state.add(opened.sound, idle.then_some(opened.accepted));
         drop(state);
         shared.changed.notify_one();
@@ -232,6 +225,17 @@ impl Speech {
     /// and when the session has ended.
     pub fn open(&self, rate: u32) -> Result<Stream, PushError> {
         Stream::open(self, rate)
+    }
+
+    /// Says what is played before more, if the queue isn't full. Of more of unknown
+    /// length no more is taken ahead than of a stream.
+    ///
+    /// # Errors
+    ///
+    /// When it is.
+    pub(super) fn room(&self) -> Result<Duration, PushError> {
+        let Entrance { shared, most } = &*self.entrance;
+        shared.lock().room(Duration::ZERO, *most)
     }
 
     /// Forgets everything that was pushed so far and not pulled, at once. Only

@@ -1,5 +1,7 @@
 //! The stages, in the order of the data.
 
+// text -> samples
+pub mod tts;
 // device or file -> AudioChunk
 pub mod audio;
 // AudioChunk -> windows of what a model hears

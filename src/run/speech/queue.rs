@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::stream::Segment;
-use super::{AHEAD, Cleared, Opened, Spoken};
+use super::{AHEAD, Cleared, MOST_WAITING, Opened, PushError, Spoken};
 use crate::media::FRAME_PERIOD;
 
 /// An utterance that waits.
@@ -78,6 +78,20 @@ impl State {
         waiting.chain(segments).sum::<Duration>() + self.rest + ahead
     }
 
+    /// What is played before more, if `duration` of it fits into a queue of `most`.
+    pub fn room(&self, duration: Duration, most: Duration) -> Result<Duration, PushError> {
+        let idle = self.finished == self.utterances;
+        let queued = self.queued();
+        if !idle && (queued + duration > most || self.waiting.len() >= MOST_WAITING) {
+            // It fits once enough was played; what is longer than the whole
+            // queue fits once everything was.
+            let excess = (queued + duration).saturating_sub(most).min(queued);
+            let retry_after = Duration::from_secs(excess.as_secs() + 1);
+            return Err(PushError::Full { retry_after });
+        }
+        Ok(queued)
+    }
+
     /// Queues `sound` behind all others.
     pub fn add(&mut self, sound: Sound, accepted: Option<Instant>) -> u64 {
         self.utterances += 1;
@@ -136,6 +150,12 @@ impl Shared {
         self.lock().closed = true;
         self.changed.notify_one();
         self.room.notify_waiters();
+    }
+
+    /// Whether all was cleared since `generation`, or has ended.
+    pub fn is_silenced(&self, generation: u64) -> bool {
+        let state = self.lock();
+        state.closed || state.generation != generation
     }
 
     /// Forgets everything that was not pulled, and queues `next`, whose number is

@@ -70,6 +70,8 @@ pub struct Stream {
     rate: u32,
     /// The utterance that is being written.
     utterance: Option<u64>,
+    /// The queue's generation when it was opened.
+    generation: u64,
 }
 
 impl Stream {
@@ -89,6 +91,7 @@ impl Stream {
             id: state.streams_opened,
             rate,
             utterance: None,
+            generation: state.generation,
         })
     }
 
@@ -186,6 +189,24 @@ impl Stream {
         self.end();
         self.rate = rate;
         Ok(())
+    }
+
+    /// Waits until the session is silenced, counted from when the stream was opened,
+    /// or has ended: who makes speech need not make more of it.
+    pub fn silenced(&self) -> impl Future<Output = ()> + Send + use<> {
+        let shared = Arc::clone(self.shared());
+        let generation = self.generation;
+        async move {
+            loop {
+                let mut changed = std::pin::pin!(shared.room.notified());
+                // From here on no notice is missed.
+                changed.as_mut().enable();
+                if shared.is_silenced(generation) {
+                    return;
+                }
+                changed.await;
+            }
+        }
     }
 
     /// The utterance that was written to last, unless it was ended.
