@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -34,7 +35,7 @@ class Fake:
 
     def __init__(self, port):
         self.asked, self.sent, self.broken = [], 0, threading.Event()
-        self.parts, self.pause, self.status, self.kind, self.body = 10, 0.0, 200, "audio/pcm", None
+        self.lead, self.parts, self.pause, self.status, self.kind, self.body = 0.0, 10, 0.0, 200, "audio/pcm", None
         self.url = f"http://127.0.0.1:{port}/v1"
 
 
@@ -53,6 +54,7 @@ def fake():
             if state.body is not None:
                 self.wfile.write(state.body)
                 return
+            time.sleep(state.lead)
             tone = (8_000 * np.sin(np.arange(PART // 2) * 0.1)).astype("<i2").tobytes()
             try:
                 for _ in range(state.parts):
@@ -143,6 +145,25 @@ def test_a_server_is_heard_while_it_speaks_and_left_when_interrupted(serve):
             assert server.interrupt().json["utterance"] == utterance
             assert tts.broken.wait(10), "the connection is closed"
             assert len(tts.asked) == 1, "and no other sentence wanted"
+
+
+def test_texts_keep_their_order_and_one_without_a_sound_yet_is_silenced_too(serve):
+    with fake() as tts, ThreadPoolExecutor() as aside:
+        server = serve({"tts.provider": "openai", "tts.url": tts.url})
+        tts.lead = 1.0
+        first = aside.submit(say, server, "One.")
+        eventually(lambda: len(tts.asked) == 1)
+        tts.lead = 0.0
+        second = say(server, "Two.")
+        assert second.json["utterance"] == first.result(10).json["utterance"] + 1, "although it was quicker"
+        tts.lead, tts.parts = 2.0, 100
+        late = aside.submit(say, server, "Never heard.")
+        eventually(lambda: len(tts.asked) == 3)
+        server.interrupt()
+        answer = late.result(1)
+        assert answer.status == 409 and "silenced" in answer.problem["detail"]
+        assert tts.broken.wait(10), "the connection is closed"
+        assert server.session()["queue_s"] == 0
 
 
 def test_a_server_in_trouble_is_told(serve):
