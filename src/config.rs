@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::run::{sessions, speech};
+use crate::run::{recordings, sessions, speech};
 use crate::stage::{audio, encode, lipsync, send, tts, voice};
 use crate::{control, memory, toml_error};
 
@@ -37,6 +37,8 @@ pub struct Config {
     pub models: lipsync::Config,
     /// `[sessions]`: those that the API makes.
     pub sessions: sessions::Config,
+    /// `[recordings]`: what is sent, into files.
+    pub recordings: recordings::Config,
     /// `[memory]`: the budget.
     pub memory: memory::Config,
 }
@@ -170,6 +172,7 @@ impl Config {
             self.voice.check(),
             self.models.check(),
             self.sessions.check(),
+            self.recordings.check(),
             self.memory.check(),
         ];
         let others = others.into_iter().collect::<Result<(), _>>();
@@ -371,6 +374,7 @@ mod tests {
             ("media.max_viewers=0", "media.max_viewers is 0;"),
             ("speech.max_upload_mb=0", "speech.max_upload_mb is 0;"),
             ("encode.video_kbps=1", "encode.video_kbps is 1;"),
+            ("recordings.max_mb=0", "recordings.max_mb is 0;"),
         ] {
             let error = set(&[wrong]).expect_err("it can't work");
             assert!(error.contains(wrong) && error.contains(key), "{error}");

@@ -72,6 +72,16 @@ pub enum Event {
         /// Its id.
         model: Box<str>,
     },
+    /// A recording began or is over.
+    Recording {
+        /// Its id.
+        recording: Box<str>,
+        /// `started` or `ended`.
+        state: &'static str,
+        /// Why it is over, in a word.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'static str>,
+    },
     /// The session has ended. Nothing comes after this.
     Ended,
 }

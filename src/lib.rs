@@ -29,6 +29,7 @@
 //! | `clip` | decodes the avatar's pictures ahead | room |
 //! | `render` | everything from a chunk to a frame, and Opus | a chunk, or 40 ms |
 //! | `encode` | H.264, VP8 | a frame |
+//! | `record` | recordings to the disk, one each | packets |
 //! | `network` | HTTP and viewers, a task each | sockets |
 //! | `watchdog` | memory, the line of the log | a second |
 //! | main | signals | a signal |

@@ -26,6 +26,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("stage/lipsync", &["bounds", "media", "model"]),
     ("stage/compose", &["avatar", "model", "pool"]),
     ("stage/encode", &["hub", "media", "native", "pool"]),
+    ("stage/still", &["pool"]),
     ("stage/send", &["bounds", "events", "hub", "media", "stats"]),
     ("stage/write", &["media", "pool"]),
     (

@@ -11,6 +11,7 @@ use mouthpiece::control::{self, App, Running};
 use mouthpiece::run::avatars::Avatars;
 use mouthpiece::run::library::Library;
 use mouthpiece::run::preview;
+use mouthpiece::run::recordings::Recordings;
 use mouthpiece::run::session::Session;
 use mouthpiece::run::sessions::{Kit, LIVE, Sessions};
 use mouthpiece::run::watchdog::{Watchdog, Watched};
@@ -61,11 +62,13 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
     let sessions = Sessions::new(kit(config, &assets, avatars, &library));
     let live = sessions.start_live(with_window)?;
     drop(avatar);
+    let recordings = Recordings::new(config.recordings.clone());
     // One end is enough, whatever comes after it.
     let (ending, mut end) = mpsc::channel(1);
     let over_budget = ending.clone();
     let watched = Watched {
         sessions: Arc::clone(&sessions),
+        recordings: Arc::clone(&recordings),
         library: Arc::clone(&library),
         viewers: viewers.clone(),
         clip_cache,
@@ -78,6 +81,7 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
         watchdog: Watchdog::start(&config.memory, watched)?,
         sessions: Arc::clone(&sessions),
         viewers: viewers.clone(),
+        recordings: Arc::clone(&recordings),
         library,
         assets,
         uploads: Uploads::new(config.speech.max_upload_mb << 20),
@@ -113,6 +117,7 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
     viewers.refuse(true);
     sessions.end();
     drop(sessions);
+    recordings.end();
     runtime.block_on(viewers.close_all());
     // The server may be gone already.
     let _gone = close.send(());
@@ -147,6 +152,9 @@ fn stop_on_signals(runtime: &Runtime, ending: mpsc::Sender<End>) -> anyhow::Resu
     let _inside = runtime.enter();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // Files that may not grow further (`ulimit -f`) are an error of the write, and
+    // not the end of the stream.
+    let _never_read = signal(SignalKind::from_raw(libc::SIGXFSZ))?;
     runtime.spawn(async move {
         let mut next = async || {
             tokio::select! {

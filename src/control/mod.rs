@@ -7,8 +7,10 @@ mod metrics;
 mod origin;
 mod page;
 pub mod problem;
+mod recordings;
 pub mod server;
 mod session;
+mod snapshot;
 mod speech;
 mod status;
 mod stream;
@@ -28,6 +30,7 @@ use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 
 use crate::run::library::Library;
+use crate::run::recordings::Recordings;
 use crate::run::sessions::Sessions;
 use crate::run::watchdog::Watchdog;
 use crate::stage::send::Viewers;
@@ -107,6 +110,8 @@ pub struct Running {
     pub sessions: Arc<Sessions>,
     /// The viewers of all sessions.
     pub viewers: Viewers,
+    /// What is sent, in files.
+    pub recordings: Arc<Recordings>,
     /// The models.
     pub library: Arc<Library>,
     /// The memory budget.
@@ -149,6 +154,13 @@ pub fn routes(app: App, config: &Config) -> Router {
         .route("/v1/memory", get(memory::memory))
         .route("/v1/memory/reclaim", post(memory::reclaim))
         .route("/v1/sessions/{id}/interrupt", post(speech::interrupt))
+        .route("/v1/sessions/{id}/recording", post(recordings::order))
+        .route("/v1/sessions/{id}/snapshot", post(snapshot::snapshot))
+        .route("/v1/recordings", get(recordings::list))
+        .route(
+            "/v1/recordings/{id}",
+            get(recordings::download).delete(recordings::delete),
+        )
         .route("/v1/sessions", get(session::list).post(session::create))
         .route(
             "/v1/sessions/{id}",

@@ -205,7 +205,25 @@ impl Steps {
 /// of its own keeps it in the answer, which is otherwise taken for one that
 /// nobody reads.
 #[derive(Clone)]
-pub(super) struct AtWork(#[allow(dead_code)] Arc<Step>);
+pub(super) struct AtWork(Arc<Step>);
+
+impl AtWork {
+    /// For an answer that goes on after its request, and ends when nobody reads it.
+    pub(super) fn reading(&self) -> Reading {
+        Reading(self.0.0.clone())
+    }
+}
+
+/// Says that somebody reads an answer.
+pub(super) struct Reading(Steps);
+
+impl Reading {
+    /// Another piece was taken: the connection isn't one that stands.
+    pub(super) fn goes_on(&self) {
+        // As a request that began and ended.
+        self.0.0.fetch_add(2, Relaxed);
+    }
+}
 
 struct Step(Steps);
 

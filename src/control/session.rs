@@ -171,15 +171,15 @@ pub(super) fn find(app: &App, id: &str) -> Result<Arc<Session>, Problem> {
 }
 
 /// What opens, loads or ends takes a while, and a thread of its own.
-async fn aside<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+pub(super) async fn aside<T: Send + 'static, E: Into<Problem> + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, Problem> {
     let done = spawn_blocking(work).await;
     let done = done.map_err(|_| Problem::internal("the request failed: the log says why"))?;
-    Ok(done?)
+    done.map_err(E::into)
 }
 
-fn unreadable(rejection: JsonRejection) -> Problem {
+pub(super) fn unreadable(rejection: JsonRejection) -> Problem {
     Problem::unprocessable(rejection.body_text())
 }
 

@@ -18,6 +18,7 @@ use crate::run::renderer::Change;
 use crate::run::script::{Interrupted, Script};
 use crate::run::speech::{Accepted, Opened};
 use crate::stage::encode::{Opus, Pictures};
+use crate::stage::still::Still;
 use crate::stats::Stats;
 
 /// What others ask of the render thread.
@@ -31,6 +32,22 @@ pub(super) enum Order {
     Loop(Option<Looped>),
 }
 
+/// A still that is wanted. Whoever asks brings the room for it.
+pub(super) struct Asked {
+    pub room: Vec<u8>,
+    pub answer: Sender<Still>,
+}
+
+impl Asked {
+    fn answer(self, frame: &Frame) {
+        let mut i420 = self.room;
+        i420.extend_from_slice(frame.i420());
+        let size = frame.size();
+        // Whoever asked may have stopped waiting.
+        let _gone = self.answer.try_send(Still { size, i420 });
+    }
+}
+
 /// The render thread: from sound to frames, and sound to packets.
 pub(super) struct Rendering {
     pub script: Script,
@@ -38,6 +55,8 @@ pub(super) struct Rendering {
     pub stats: Arc<Stats>,
     pub frames: ring::Writer<Frame>,
     pub orders: Receiver<Order>,
+    /// The encode thread answers; here they only count as somebody who watches.
+    pub stills: Receiver<Asked>,
     pub previewed: Arc<AtomicBool>,
 }
 
@@ -81,7 +100,7 @@ impl Rendering {
     fn turn(&mut self, now: Instant, pts: Duration, live: Option<&AudioChunk>, in_time: bool) {
         let cpu = thread_cpu_time();
         let heard = self.sound.hub.watched();
-        let watched = heard || self.previewed.load(Relaxed);
+        let watched = heard || self.previewed.load(Relaxed) || !self.stills.is_empty();
         let sound = &mut self.sound;
         let on_sound = |chunk: &AudioChunk| {
             if heard {
@@ -144,6 +163,7 @@ pub(super) struct Encoding {
     pub hub: Arc<Hub>,
     pub stats: Arc<Stats>,
     pub window: Option<ring::Writer<Frame>>,
+    pub stills: Receiver<Asked>,
     pub previewed: Arc<AtomicBool>,
 }
 
@@ -160,6 +180,9 @@ impl Encoding {
     }
 
     fn turn(&mut self, frame: Frame, failing: &mut bool) {
+        while let Ok(asked) = self.stills.try_recv() {
+            asked.answer(&frame);
+        }
         let (started, cpu) = (Instant::now(), thread_cpu_time());
         let wanted = self.video_kbps.1.load(Relaxed);
         let mut result = Ok(());

@@ -28,6 +28,8 @@ mod live;
 pub mod admission;
 // all of them
 pub mod sessions;
+// what is sent, into files
+pub mod recordings;
 // a file to a file
 pub mod offline;
 // many of them, each in its process

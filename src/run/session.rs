@@ -23,7 +23,7 @@ use crate::media::AudioChunk;
 use crate::pool::{Frame, FramePool};
 use crate::ring::{self, ring};
 use crate::run::library::Model;
-use crate::run::live::{Encoding, Order, Rendering, Sound};
+use crate::run::live::{Asked, Encoding, Order, Rendering, Sound};
 use crate::run::looped::Looped;
 use crate::run::renderer::{self, Cast, Change, Renderer, Shown};
 use crate::run::script::{Interrupted, Script};
@@ -31,6 +31,7 @@ use crate::run::speech::{self, Accepted, Opened, Speech};
 use crate::stage::audio::microphone::Microphone;
 use crate::stage::audio::{self, Source, device};
 use crate::stage::encode::{self, Opus, Pictures};
+use crate::stage::still::Still;
 use crate::stage::voice;
 use crate::stats::Stats;
 
@@ -45,6 +46,10 @@ pub(super) const FRAMES: usize = FRAME_DEPTH + 4;
 const ORDERS: usize = 8;
 /// Longest wait of whoever interrupts: the render thread answers within a frame.
 const ANSWER: Duration = Duration::from_secs(1);
+/// Stills waiting for the next picture. It comes within 40 ms.
+const STILLS: usize = 4;
+/// Longest wait for a still: a clip that nobody watched is decoded first.
+const SHOWN: Duration = Duration::from_secs(3);
 /// Longest wait of whoever changes the avatar or the model: longer than the
 /// renderer waits for a picture.
 const CHANGED: Duration = Duration::from_secs(10);
@@ -135,6 +140,8 @@ pub struct Session {
     /// Held by a text until its first sound is in the queue, so that texts are said
     /// in the order in which they came.
     pub(super) texts: tokio::sync::Mutex<()>,
+    /// Samples by which its decoded sound is late, see [`Opus::pre_skip`].
+    pub pre_skip: u16,
     source: Mutex<Source>,
     /// The sound file of the source `file`.
     file: PathBuf,
@@ -144,6 +151,7 @@ pub struct Session {
     /// When it was last watched, fed or asked for something.
     used: Mutex<Instant>,
     orders: Sender<Order>,
+    stills: Sender<Asked>,
     /// The bitrate of the pictures that is wanted, in kbit/s.
     video_kbps: Arc<AtomicU32>,
     previewed: Arc<AtomicBool>,
@@ -183,12 +191,14 @@ impl Session {
         let cast = renderer.shown();
         let script = Script::new(renderer, speech.clone(), voice, file)?;
         let opus = Opus::new(parts.encode)?;
+        let pre_skip = opus.pre_skip();
         let pictures = Pictures::new(parts.encode)?;
 
         let previewed = Arc::new(AtomicBool::new(preview));
         let (preview_in, preview_out) = ring(1);
         let (frames_in, frames_out) = ring(FRAME_DEPTH);
         let (orders, orders_out) = bounded(ORDERS);
+        let (stills, stills_out) = bounded(STILLS);
         let video_kbps = Arc::new(AtomicU32::new(parts.encode.video_kbps));
         let encoder = Encoding {
             pictures,
@@ -196,6 +206,7 @@ impl Session {
             hub: Arc::clone(&hub),
             stats: Arc::clone(&stats),
             window: preview.then_some(preview_in),
+            stills: stills_out.clone(),
             previewed: Arc::clone(&previewed),
         };
         let encode = spawn("encode", move || encoder.run(&frames_out))?;
@@ -209,6 +220,7 @@ impl Session {
             stats: Arc::clone(&stats),
             frames: frames_in,
             orders: orders_out,
+            stills: stills_out,
             previewed: Arc::clone(&previewed),
         };
         let render = spawn("render", move || rendering.run(&sound_out))?;
@@ -227,12 +239,14 @@ impl Session {
             idle_timeout: parts.idle_timeout,
             started: now,
             texts: tokio::sync::Mutex::default(),
+            pre_skip,
             source: Mutex::new(source),
             file: parts.file,
             cast,
             changing: Mutex::default(),
             used: Mutex::new(now),
             orders,
+            stills,
             video_kbps,
             previewed,
             preview: Mutex::new(preview.then_some(preview_out)),
@@ -270,6 +284,11 @@ impl Session {
         self.cast.cast()
     }
 
+    /// Who talks from now on, for whoever keeps asking.
+    pub(super) fn shown(&self) -> Shown {
+        self.cast.clone()
+    }
+
     /// Lets another avatar or model take over between two frames. Both are built
     /// aside; the session goes on meanwhile, and as it was if this fails.
     ///
@@ -296,6 +315,15 @@ impl Session {
             Ok(_) => Err(ChangeError::Late(to.avatar.id.clone())),
             Err(_) => Err(ChangeError::Ending),
         }
+    }
+
+    /// The next picture, which is drawn although nobody watches. `None` where none
+    /// came in time, or too many ask at once.
+    pub fn still(&self) -> Option<Still> {
+        let (answer, answered) = bounded(1);
+        let room = Vec::with_capacity(self.cast().avatar.size.i420_bytes());
+        self.stills.try_send(Asked { room, answer }).ok()?;
+        answered.recv_timeout(SHOWN).ok()
     }
 
     /// Where sound comes from.

@@ -493,7 +493,7 @@ impl Drop for Place<'_> {
 }
 
 /// Whether `id` may name a session.
-fn is_session_id(id: &str) -> bool {
+pub(super) fn is_session_id(id: &str) -> bool {
     let small = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     id.len() <= 64
         && id.bytes().next().is_some_and(small)

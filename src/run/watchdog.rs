@@ -22,6 +22,7 @@ use crate::events::Event;
 use crate::memory::{Config, Level};
 use crate::native;
 use crate::run::library::Library;
+use crate::run::recordings::Recordings;
 use crate::run::sessions::Sessions;
 use crate::stage::send::{VIEWER_BYTES, Viewers};
 use caches::Caches;
@@ -41,6 +42,8 @@ const EMPTY: Duration = Duration::from_secs(10);
 pub struct Watched {
     /// The sessions, with their clips' caches.
     pub sessions: Arc<Sessions>,
+    /// The files that are being written.
+    pub recordings: Arc<Recordings>,
     /// The models.
     pub library: Arc<Library>,
     /// The viewers, who are refused over budget.
@@ -298,6 +301,7 @@ impl Watch {
             ("models", self.watched.library.bytes() as u64),
             ("queues", sum(|session| session.queue_bytes())),
             ("viewers", viewers as u64 * VIEWER_BYTES),
+            ("recordings", self.watched.recordings.held_bytes()),
         ]);
         Held {
             owners,

@@ -14,6 +14,8 @@ pub mod lipsync;
 pub mod compose;
 // Frame, AudioChunk -> Packet
 pub mod encode;
+// Frame -> JPEG
+pub mod still;
 // Packet -> viewers
 pub mod send;
 // Packet -> file

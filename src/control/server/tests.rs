@@ -249,6 +249,28 @@ async fn an_answer_that_holds_its_request_may_pause() {
     );
 }
 
+#[tokio::test]
+async fn an_answer_that_is_read_goes_on_for_as_long_as_it_takes() {
+    // Pieces that come for longer than an answer may stand.
+    let slow = async |Extension(at_work): Extension<AtWork>| {
+        let reading = at_work.reading();
+        Body::from_stream(stream::unfold((0, reading), async |(n, reading)| {
+            sleep(SHORT).await;
+            reading.goes_on();
+            let part = Ok::<_, Infallible>(Bytes::from(format!("part {n};")));
+            (n < 40).then_some((part, (n + 1, reading)))
+        }))
+    };
+    let limits = Limits {
+        answer: SHORT * 12,
+        ..PATIENT
+    };
+    let server = start(Router::new().route("/", get(slow)), limits).await;
+    let answer = read(&send(server.address, WHOLE).await).await;
+    let answer = answer.expect("an answer");
+    assert!(answer.contains("part 39;"), "{answer}");
+}
+
 #[test]
 fn the_address_that_is_printed_can_be_opened() {
     let of = |address: &str| url(address.parse().expect("an address"));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mp4_atom::{Atom, Codec, FourCC, Header as BoxHeader, Moof, Moov, ReadFrom};
 
-use super::boxes::{Header, NOTE_BOX, PICTURES, SOUND, note_in};
+use super::boxes::{Header, MOVIE_RATE, NOTE_BOX, PICTURES, SOUND, note_in};
 use super::{Error, PICTURE_RATE};
 use crate::media::SOUND_RATE;
 use crate::pool::Size;
@@ -50,7 +50,7 @@ impl Left {
         let foreign = || Error::Foreign {
             path: path.to_owned(),
         };
-        let (header, finished, start) = header(&mut file, length)
+        let (header, duration, start) = header(&mut file, length)
             .map_err(read)?
             .ok_or_else(foreign)?;
         let mut left = Self {
@@ -58,7 +58,7 @@ impl Left {
             fragments: 0,
             bytes: start,
             ends: [0; 2],
-            finished,
+            finished: duration > 0,
         };
         while let Some(moof) = fragment(&mut file, length).map_err(read)? {
             for traf in &moof.traf {
@@ -106,9 +106,28 @@ impl Left {
     }
 }
 
-/// The header that `file` begins with, if it is one of ours, whether it says how
-/// long the file is, and where it ends.
-fn header(file: &mut (impl Read + Seek), length: u64) -> io::Result<Option<(Header, bool, u64)>> {
+/// How long the recording `path` plays: what it says itself once it is finished,
+/// else up to its last whole fragment.
+///
+/// # Errors
+///
+/// When it can't be read, or is no recording of this program.
+pub fn length(path: &Path) -> Result<Duration, Error> {
+    let read = |source| Error::Look {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(read)?;
+    let bytes = file.metadata().map_err(read)?.len();
+    if let Some((_, duration @ 1.., _)) = header(&mut BufReader::new(file), bytes).map_err(read)? {
+        return Ok(Duration::from_secs(duration) / MOVIE_RATE);
+    }
+    Ok(Left::find(path)?.map_or(Duration::ZERO, |left| left.end()))
+}
+
+/// The header that `file` begins with, if it is one of ours, how long it says that
+/// the file is, 0 while it isn't finished, and where it ends.
+fn header(file: &mut (impl Read + Seek), length: u64) -> io::Result<Option<(Header, u64, u64)>> {
     let (mut moov, mut note, mut end) = (None, None, 0);
     while let Some((kind, size)) = next_box(file, length)? {
         if kind == Moof::KIND || size > BOX_BYTES {
@@ -132,7 +151,7 @@ fn header(file: &mut (impl Read + Seek), length: u64) -> io::Result<Option<(Head
     let mut theirs = vec![0; ours.len()];
     file.seek(SeekFrom::Start(0))?;
     let whole = file.read_exact(&mut theirs).is_ok() && ours == theirs;
-    Ok((whole && end == ours.len() as u64).then_some((header, duration > 0, end)))
+    Ok((whole && end == ours.len() as u64).then_some((header, duration, end)))
 }
 
 fn read_back(moov: &Moov, note: Option<String>) -> Option<(Header, u64)> {

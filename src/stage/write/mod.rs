@@ -18,7 +18,7 @@ use bytes::Bytes;
 use mp4_atom::Avcc;
 
 use self::boxes::{Header, MOVIE_RATE, PICTURES, SOUND};
-pub use self::left::Left;
+pub use self::left::{Left, length};
 use self::track::Track;
 use crate::media::{Codec, FRAME_PERIOD, Packet, SOUND_RATE};
 use crate::pool::Size;
@@ -46,8 +46,8 @@ pub enum Error {
     },
     /// There is no room left.
     #[error(
-        "the disk is full: the recording {path} ends here and plays up to here; \
-         free some space before the next one"
+        "the disk is full, or files may not grow further: the recording {path} ends here and \
+         plays up to here; free some space before the next one"
     )]
     Full {
         /// The file.
@@ -202,9 +202,9 @@ impl Mp4Writer {
         Ok(())
     }
 
-    /// Completes the file.
-    pub fn finish(mut self) -> Result<(), Error> {
-        let end = self.pictures.end().max(self.sound.end());
+    /// Completes the file, and says how many bytes it has.
+    pub fn finish(mut self) -> Result<u64, Error> {
+        let end = self.length();
         self.write_fragment(self.pictures.len(), self.sound.len())?;
         let Some(begun) = &self.begun else {
             drop(self.file);
@@ -222,12 +222,23 @@ impl Mp4Writer {
             .map_err(|source| Error::Write {
                 path: self.path,
                 source,
-            })
+            })?;
+        Ok(self.written)
     }
 
     /// Bytes of the file so far.
     pub fn bytes(&self) -> u64 {
         self.written
+    }
+
+    /// How long the recording is so far, the part that isn't in the file yet included.
+    pub fn length(&self) -> Duration {
+        self.pictures.end().max(self.sound.end())
+    }
+
+    /// Bytes of memory that it holds: about a fragment, and the room to write one.
+    pub fn held_bytes(&self) -> usize {
+        self.pictures.held_bytes() + self.sound.held_bytes() + self.room.capacity()
     }
 
     fn write_sound(&mut self, pts: Duration, data: &Bytes) {
@@ -309,7 +320,9 @@ impl Mp4Writer {
             let _stays = self.file.set_len(self.written);
             let path = self.path.clone();
             return Err(match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full { path },
+                io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::FileTooLarge => Error::Full { path },
                 _ => Error::Write { path, source },
             });
         }

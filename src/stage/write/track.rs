@@ -69,6 +69,11 @@ impl Track {
         self.samples.len()
     }
 
+    /// Bytes of memory that the samples' data has room for.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.data.capacity()
+    }
+
     /// Time that the complete samples last.
     pub(super) fn span(&self) -> Duration {
         match (self.samples.first(), self.samples.last()) {

@@ -1,0 +1,26 @@
+//! `POST /v1/sessions/{id}/snapshot`: the next picture, as a JPEG file.
+
+use axum::extract::{Path, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::IntoResponse;
+
+use super::App;
+use super::problem::Problem;
+use super::session::{aside, find};
+
+pub(super) async fn snapshot(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<impl IntoResponse, Problem> {
+    let session = find(&app, &id)?;
+    let file = aside(move || {
+        let still = session.still().ok_or_else(|| {
+            Problem::unavailable("No picture came in time, or too many ask for one: try again.")
+        })?;
+        still
+            .jpeg()
+            .map_err(|error| Problem::internal(error.to_string()))
+    });
+    let headers = [(CONTENT_TYPE, "image/jpeg"), (CACHE_CONTROL, "no-store")];
+    Ok((headers, file.await?))
+}
