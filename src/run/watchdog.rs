@@ -266,13 +266,14 @@ impl Watch {
     fn over(&mut self, now: Instant, entered: bool) {
         let reading = lock(&self.reading).clone();
         let over = reading.rss_bytes > reading.budget_bytes;
-        if over && !entered {
-            if let Some(id) = self.watched.sessions.close_newest_unwatched() {
-                tracing::warn!(
-                    "the session {id} is closed: memory is over its budget, and nobody watches it"
-                );
-                native::trim_allocator();
-            }
+        if over
+            && !entered
+            && let Some(id) = self.watched.sessions.close_newest_unwatched()
+        {
+            tracing::warn!(
+                "the session {id} is closed: memory is over its budget, and nobody watches it"
+            );
+            native::trim_allocator();
         }
         if self.patience.is_out(now, over) {
             tracing::error!(

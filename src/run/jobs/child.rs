@@ -195,7 +195,11 @@ fn last_words(err: &mut impl Read) -> String {
             said = line;
         }
     }
-    said.truncate(said.floor_char_boundary(SAID as usize));
+    let mut end = said.len().min(SAID as usize);
+    while !said.is_char_boundary(end) {
+        end -= 1;
+    }
+    said.truncate(end);
     said.strip_prefix("mouthpiece: ")
         .map_or(said.clone(), str::to_owned)
 }

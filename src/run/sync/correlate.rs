@@ -175,8 +175,8 @@ impl Correlation {
         for (loud, value) in part.loud.iter_mut().zip(self.row) {
             loud.sum += value;
             loud.square += value * value;
-            for n in 0..LOOKS {
-                loud.products[n] += look[n] * value;
+            for (product, seen) in loud.products.iter_mut().zip(look) {
+                *product += seen * value;
             }
         }
     }
