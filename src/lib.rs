@@ -8,6 +8,8 @@
 //! file ───▶ loop  ─▶ 10 chunks ────┘   mel, voice, lip-sync, compose          └─▶ ring 1 ─▶ window
 //! ```
 //!
+//! Text is pushed speech too: [`stage::tts`] makes it, [`run::say`] pushes it.
+//!
 //! One chunk of 40 ms, one frame: [`media::AudioChunk`] goes in, [`pool::Frame`] and
 //! [`media::Packet`] come out, and what belongs together has the same `pts`.
 //!

@@ -33,8 +33,7 @@ pub fn split(text: &str) -> Vec<String> {
 fn end(text: &str) -> usize {
     // Where a sentence that is too long may be broken: after a comma, else a word.
     let (mut pause, mut word) = (None, None);
-    let mut letters = text.char_indices().enumerate().peekable();
-    while let Some((n, (at, letter))) = letters.next() {
+    for (n, (at, letter)) in text.char_indices().enumerate() {
         let after = at + letter.len_utf8();
         if n >= LONGEST {
             return pause.or(word).unwrap_or(after);

@@ -214,3 +214,27 @@ fn places_are_few_and_given_back() {
     assert!(speech.open(RATE).is_ok());
     assert!(matches!(speech.open(7), Err(PushError::NotSound(_))));
 }
+
+#[tokio::test]
+async fn who_makes_speech_is_told_when_it_is_silenced_and_only_then() {
+    use std::task::{Context, Poll, Waker};
+    let mut nobody = Context::from_waker(Waker::noop());
+    let (speech, voice) = Speech::by_hand();
+    let mut stream = speech.open(RATE).expect("a place");
+    let mut silenced = Box::pin(stream.silenced());
+    stream.write(&[1; CHUNK]).await.expect("room");
+    stream.end();
+    assert_eq!(silenced.as_mut().poll(&mut nobody), Poll::Pending);
+    speech.clear();
+    silenced.await;
+    stream.silenced().await;
+    let stream = speech.open(RATE).expect("a place");
+    let mut silenced = Box::pin(stream.silenced());
+    assert_eq!(
+        silenced.as_mut().poll(&mut nobody),
+        Poll::Pending,
+        "what was before"
+    );
+    drop(voice);
+    silenced.await;
+}
