@@ -138,7 +138,7 @@ fn threads(config: &Config) -> anyhow::Result<String> {
         .iter()
         .map(|(name, n)| format!("{name} {n}"))
         .collect();
-    let native = threads.iter().map(|(_, n)| n - 1).sum::<usize>();
+    let native = threads.values().map(|n| n - 1).sum::<usize>();
     Ok(format!(
         "{} with a session at work: {}; {native} of them of native libraries, which have the name of whoever called them. `serve` has network and watchdog beside",
         threads.values().sum::<usize>(),
