@@ -65,6 +65,7 @@ pub mod model;
 pub mod native;
 pub mod pool;
 pub mod process;
+pub mod program;
 pub mod ring;
 pub mod run;
 pub mod stage;

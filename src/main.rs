@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use mouthpiece::config::Config;
+use mouthpiece::program::exit_code;
 
 /// Streams a digital human in real time: sound goes in, a face that speaks it
 /// comes out.
@@ -146,16 +147,13 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .init();
-    match run(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("mouthpiece: {error:#}");
-            if error.is::<commands::serve::OverBudget>() {
-                ExitCode::from(TRY_AGAIN)
-            } else {
-                ExitCode::FAILURE
-            }
-        }
+    let result = run(cli.command);
+    let over = matches!(&result, Err(error) if error.is::<commands::serve::OverBudget>());
+    let code = exit_code(result);
+    if over {
+        ExitCode::from(TRY_AGAIN)
+    } else {
+        code
     }
 }
 

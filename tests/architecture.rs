@@ -13,6 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("events", &[]),
     ("stats", &["events"]),
     ("process", &[]),
+    ("program", &[]),
     ("memory", &["bounds", "process"]),
     ("pool", &[]),
     ("native", &["media", "pool"]),

@@ -3,14 +3,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mouthpiece::config::Config;
 use mouthpiece::native;
+use mouthpiece::program::{exit_code, stop_on_interrupt};
 use mouthpiece::run::import::{self, Background, Behind, By, Job};
 use mouthpiece::stage::lipsync::Runtime;
 
@@ -99,13 +99,7 @@ fn main() -> ExitCode {
     native::end_with_the_reader();
     native::silence_ffmpeg();
     native::silence_onnxruntime();
-    match run(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("mouthpiece: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(run(&cli))
 }
 
 fn run(cli: &Cli) -> anyhow::Result<()> {
@@ -165,35 +159,6 @@ fn import(config: &Config, assets: &Path, given: &Import) -> anyhow::Result<()> 
         job.id
     );
     Ok(())
-}
-
-/// Set by the first SIGINT or SIGTERM: the import then cleans up behind itself.
-fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let stopped = Arc::new(AtomicBool::new(false));
-    let tell = Arc::clone(&stopped);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let (mut interrupt, mut terminate) = {
-        let _inside = runtime.enter();
-        (
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-        )
-    };
-    std::thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-            });
-            tell.store(true, Relaxed);
-        })?;
-    Ok(stopped)
 }
 
 /// A bar on a terminal, a line every ten seconds elsewhere.

@@ -9,6 +9,7 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mouthpiece::config::Config;
 use mouthpiece::native;
+use mouthpiece::program::exit_code;
 use mouthpiece::run::sync::{self, Measured};
 
 /// How much of a video is looked at, unless it is all of it.
@@ -46,13 +47,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse(); // Wrong usage ends here, with 2.
     native::end_with_the_reader();
     native::silence_ffmpeg();
-    match run(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("mouthpiece: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(run(&cli))
 }
 
 fn run(cli: &Cli) -> anyhow::Result<()> {

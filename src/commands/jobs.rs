@@ -4,14 +4,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mouthpiece::config::Config;
+use mouthpiece::program::stop_on_interrupt;
 use mouthpiece::run::jobs::{Event, Job, Jobs, Outcome, Program, Status};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Settings;
 
@@ -196,32 +194,4 @@ impl Bars {
     fn finish(&self) {
         self.list.finish_and_clear();
     }
-}
-
-/// Set by the first SIGINT or SIGTERM: what runs is then broken off.
-fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
-    let stopped = Arc::new(AtomicBool::new(false));
-    let tell = Arc::clone(&stopped);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let (mut interrupt, mut terminate) = {
-        let _inside = runtime.enter();
-        (
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-        )
-    };
-    std::thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-            });
-            tell.store(true, Relaxed);
-        })?;
-    Ok(stopped)
 }

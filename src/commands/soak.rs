@@ -8,12 +8,12 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mouthpiece::avatar::is_id;
 use mouthpiece::config::Config;
+use mouthpiece::program::interrupted;
 use mouthpiece::run::soak::limits::Limits;
 use mouthpiece::run::soak::record::{Outcome, Phase, Record};
 use mouthpiece::run::soak::server::Launch;
 use mouthpiece::run::soak::{self, Plan, Tell, report, verdict};
 use mouthpiece::stage::audio::Source;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Settings;
 
@@ -105,15 +105,7 @@ fn begin(settings: &Settings, soak: &Soak, out: &Path) -> anyhow::Result<()> {
         .build()?;
     let bar = Progress::new(soak.minutes);
     runtime.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let stop = async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        };
-        anyhow::Ok(soak::run(&plan, stop, &|tell| bar.show(&tell)).await?)
+        anyhow::Ok(soak::run(&plan, interrupted()?, &|tell| bar.show(&tell)).await?)
     })?;
     bar.0.finish_and_clear();
     Ok(())

@@ -24,8 +24,7 @@ use crate::pool::{Frame, FramePool};
 use crate::ring::{self, ring};
 use crate::run::library::Model;
 use crate::run::live::{Asked, Encoding, Order, Rendering, Sound};
-use crate::run::looped::Looped;
-use crate::run::renderer::{self, Cast, Change, Renderer, Shown};
+use crate::run::renderer::{self, Cast, Renderer, Shown};
 use crate::run::script::{Interrupted, Script};
 use crate::run::speech::{self, Accepted, Opened, Speech};
 use crate::stage::audio::microphone::Microphone;
@@ -34,6 +33,10 @@ use crate::stage::encode::{self, Opus, Pictures};
 use crate::stage::still::Still;
 use crate::stage::voice;
 use crate::stats::Stats;
+
+mod change;
+
+pub use change::ChangeError;
 
 /// Late chunks of live sound kept before the oldest goes: 120 ms.
 const SOUND_DEPTH: usize = 3;
@@ -50,10 +53,6 @@ const ANSWER: Duration = Duration::from_secs(1);
 const STILLS: usize = 4;
 /// Longest wait for a still: a clip that nobody watched is decoded first.
 const SHOWN: Duration = Duration::from_secs(3);
-/// Longest wait of whoever changes the avatar or the model: longer than the
-/// renderer waits for a picture.
-const CHANGED: Duration = Duration::from_secs(10);
-
 /// Why a session can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -72,33 +71,6 @@ pub enum Error {
     /// The system has no thread left.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
-}
-
-/// Why a session stays as it is.
-#[derive(Debug, thiserror::Error)]
-pub enum ChangeError {
-    /// The stages of another avatar or model can't be made.
-    #[error(transparent)]
-    Renderer(#[from] renderer::Error),
-    /// The source's sound file can't be played.
-    #[error(transparent)]
-    File(#[from] audio::file::Error),
-    /// No encoder takes the bitrate.
-    #[error(transparent)]
-    Encode(#[from] encode::Error),
-    /// What a running session can't listen to.
-    #[error(
-        "a session that runs can change its source between none and file only; audio.source is for the microphone"
-    )]
-    Source,
-    /// The clip gave no picture.
-    #[error(
-        "the clip of the avatar {0} gave no picture in time, so the one before stays: try again, or run `mouthpiece avatar check {0}`"
-    )]
-    Late(String),
-    /// It is over.
-    #[error("the session is ending")]
-    Ending,
 }
 
 /// What a session is made of.
@@ -289,34 +261,6 @@ impl Session {
         self.cast.clone()
     }
 
-    /// Lets another avatar or model take over between two frames. Both are built
-    /// aside; the session goes on meanwhile, and as it was if this fails.
-    ///
-    /// # Errors
-    ///
-    /// When a stage can't be made, or the new clip gives no picture.
-    pub fn recast(
-        &self,
-        avatar: Option<Arc<Avatar>>,
-        model: Option<Arc<Model>>,
-    ) -> Result<(), ChangeError> {
-        let _one_at_a_time = lock(&self.changing);
-        let from = self.cast();
-        let to = Cast {
-            avatar: avatar.unwrap_or_else(|| Arc::clone(&from.avatar)),
-            model: model.unwrap_or_else(|| Arc::clone(&from.model)),
-        };
-        let pool = || FramePool::new(FRAMES, to.avatar.size);
-        let (change, replaced) = Change::new(&from, &to, pool, Instant::now())?;
-        self.order(Order::Change(change))?;
-        // What was replaced is dropped here, where nobody waits for it.
-        match replaced.recv_timeout(CHANGED) {
-            Ok(replaced) if replaced.taken => Ok(()),
-            Ok(_) => Err(ChangeError::Late(to.avatar.id.clone())),
-            Err(_) => Err(ChangeError::Ending),
-        }
-    }
-
     /// The next picture, which is drawn although nobody watches. `None` where none
     /// came in time, or too many ask at once.
     pub fn still(&self) -> Option<Still> {
@@ -329,55 +273,6 @@ impl Session {
     /// Where sound comes from.
     pub fn source(&self) -> Source {
         *lock(&self.source)
-    }
-
-    /// Listens to another source from the next frame on.
-    ///
-    /// # Errors
-    ///
-    /// When it can't be changed, or the file not be played.
-    pub fn set_source(&self, wanted: Source) -> Result<(), ChangeError> {
-        let mut source = lock(&self.source);
-        if *source == wanted {
-            return Ok(());
-        }
-        let looped = match (*source, wanted) {
-            (Source::None, Source::File) => Some(Looped::start(&self.file)?),
-            (Source::File, Source::None) => None,
-            _ => return Err(ChangeError::Source),
-        };
-        self.order(Order::Loop(looped))?;
-        *source = wanted;
-        Ok(())
-    }
-
-    fn order(&self, order: Order) -> Result<(), ChangeError> {
-        let sent = self.orders.send_timeout(order, ANSWER);
-        sent.map_err(|_| ChangeError::Ending)
-    }
-
-    /// Refuses a bitrate that no encoder takes, in kbit/s.
-    ///
-    /// # Errors
-    ///
-    /// With the bounds.
-    pub fn check_video_kbps(kbps: u32) -> Result<(), encode::Error> {
-        encode::Config {
-            video_kbps: kbps,
-            ..encode::Config::default()
-        }
-        .check()
-    }
-
-    /// Changes the bitrate of the pictures from the next frame on, in kbit/s.
-    ///
-    /// # Errors
-    ///
-    /// When no encoder takes it.
-    pub fn set_video_kbps(&self, kbps: u32) -> Result<(), encode::Error> {
-        Self::check_video_kbps(kbps)?;
-        self.video_kbps.store(kbps, Relaxed);
-        Ok(())
     }
 
     /// The bitrate of the pictures that is aimed at, in kbit/s.

@@ -4,208 +4,31 @@
 //! that makes, changes or closes one is for a thread that must not wait.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
 use crate::avatar::{Avatar, is_id};
-use crate::bounds::{OutOfBounds, within};
+use crate::bounds::within;
 use crate::model::Bundle;
 use crate::native;
 use crate::process::resident;
 use crate::run::admission;
-use crate::run::avatars::{self, Avatars};
-use crate::run::library::{self, Library, Model};
+use crate::run::avatars::Avatars;
+use crate::run::library::{self, Model};
 use crate::run::needs;
-use crate::run::session::{self, ChangeError, Parts, Session};
-use crate::run::speech;
+use crate::run::session::{Parts, Session};
 use crate::stage::audio::{self, Source};
-use crate::stage::{encode, voice};
 use crate::stats::Stats;
+
+mod error;
+mod kit;
+
+pub use error::Error;
+use kit::LONGEST_IDLE_S;
+pub use kit::{Changes, Config, Kit, Wanted};
 
 /// The session that the configuration makes.
 pub const LIVE: &str = "live";
-/// Longest time that a session may be told to idle, in seconds: a year.
-const LONGEST_IDLE_S: u64 = 365 * 86_400;
-/// When a machine that is full may have room: sessions that nobody uses close by
-/// the second.
-const AGAIN: Duration = Duration::from_secs(10);
-
-/// Section `[sessions]`: those that are made by the API, beside `live`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Sessions at a time, `live` among them.
-    pub max: usize,
-    /// Seconds after which one that nobody watches or feeds is closed. 0: never.
-    pub idle_timeout_s: u64,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            max: 16,
-            idle_timeout_s: 60,
-        }
-    }
-}
-
-impl Config {
-    /// Refuses no session at all, and a wait that never ends.
-    ///
-    /// # Errors
-    ///
-    /// A sentence that names the key and its bounds.
-    pub fn check(&self) -> Result<(), OutOfBounds> {
-        within("sessions.max", self.max, 1..=1_000)?;
-        within(
-            "sessions.idle_timeout_s",
-            self.idle_timeout_s,
-            0..=LONGEST_IDLE_S,
-        )
-    }
-}
-
-/// Why a session can't be had, or not as it is wanted.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Nothing is called so.
-    #[error("there is no session called {0:?}")]
-    Unknown(String),
-    /// Its name is none.
-    #[error(
-        "{0:?} can't name a session: take 64 of a-z, 0-9, - and _ at most, the first a letter or digit"
-    )]
-    Id(String),
-    /// Somebody has it.
-    #[error("there is a session {0} already: change it with PATCH, or take another id")]
-    Taken(String),
-    /// It is the configuration's.
-    #[error("the session live is the configuration's and ends with the program")]
-    Live,
-    /// A value that can't work.
-    #[error(transparent)]
-    Bounds(#[from] OutOfBounds),
-    /// A source that only the configuration may choose.
-    #[error("source is none or file here: the microphone is for the session live, by audio.source")]
-    Source,
-    /// The avatar can't be had.
-    #[error(transparent)]
-    Avatar(#[from] avatars::Error),
-    /// The model can't be had.
-    #[error(transparent)]
-    Model(#[from] library::Error),
-    /// No encoder takes it.
-    #[error(transparent)]
-    Encode(#[from] encode::Error),
-    /// There are as many as there may be.
-    #[error("there are {0} sessions, as many as sessions.max allows: delete one, or raise it")]
-    Full(usize),
-    /// The processors have no time for another.
-    #[error(
-        "a frame takes {cost_ms:.1} ms of CPU here, so {cores} cores draw for no more than {now} sessions: delete one, or use a smaller model or avatar"
-    )]
-    Cpu {
-        /// What a frame costs.
-        cost_ms: f64,
-        /// Cores of this machine.
-        cores: usize,
-        /// Sessions that run.
-        now: usize,
-    },
-    /// The budget has no room for another.
-    #[error(
-        "to show the avatar {avatar} takes about {needs_mb} MB more and memory.budget_mb = {budget_mb} has {left_mb} MB left: delete a session, or raise the budget"
-    )]
-    Memory {
-        /// Who was to talk.
-        avatar: String,
-        /// What it takes.
-        needs_mb: u64,
-        /// The budget.
-        budget_mb: u64,
-        /// What is left of it.
-        left_mb: u64,
-    },
-    /// It could not be started.
-    #[error(transparent)]
-    Start(#[from] session::Error),
-    /// It could not be changed.
-    #[error(transparent)]
-    Change(#[from] ChangeError),
-}
-
-impl Error {
-    /// When it may go better, where that is only a question of time.
-    pub fn retry_after(&self) -> Option<Duration> {
-        let later = matches!(
-            self,
-            Self::Full(_)
-                | Self::Cpu { .. }
-                | Self::Memory { .. }
-                | Self::Model(library::Error::Memory { .. })
-        );
-        later.then_some(AGAIN)
-    }
-}
-
-/// What every session of the process is made of.
-pub struct Kit {
-    /// How many there may be, and for how long.
-    pub sessions: Config,
-    /// The folder of avatars and models.
-    pub assets: PathBuf,
-    /// The avatars.
-    pub avatars: Avatars,
-    /// The avatar of who names no other.
-    pub avatar: String,
-    /// The models, with that of who names no other.
-    pub library: Arc<Library>,
-    /// Where the sound of `live` comes from.
-    pub audio: audio::Config,
-    /// The sound file of the source `file`.
-    pub file: PathBuf,
-    /// How pushed speech is taken.
-    pub speech: speech::Config,
-    /// When somebody speaks.
-    pub voice: voice::Config,
-    /// How pictures and sound are coded.
-    pub encode: encode::Config,
-    /// Resident memory that the process may take, in bytes.
-    pub budget: u64,
-}
-
-/// A session that is wanted; what is left out is as configured.
-#[derive(Debug, Default)]
-pub struct Wanted {
-    /// Its name.
-    pub id: Option<String>,
-    /// Who talks, by id.
-    pub avatar: Option<String>,
-    /// With which model, by id.
-    pub model: Option<String>,
-    /// Where sound comes from. Left out: only pushed speech.
-    pub source: Option<Source>,
-    /// Bitrate of the pictures in kbit/s.
-    pub video_kbps: Option<u32>,
-    /// Seconds after which it is closed when nobody watches or feeds it. 0: never.
-    pub idle_timeout_s: Option<u64>,
-}
-
-/// What is to be another of a session that runs.
-#[derive(Debug, Default)]
-pub struct Changes {
-    /// Who talks, by id.
-    pub avatar: Option<String>,
-    /// With which model, by id.
-    pub model: Option<String>,
-    /// Where sound comes from.
-    pub source: Option<Source>,
-    /// Bitrate of the pictures in kbit/s.
-    pub video_kbps: Option<u32>,
-}
 
 /// Every session that runs.
 pub struct Sessions {
