@@ -13,9 +13,16 @@ use super::Error;
 use super::align::{Grey, Placement, Template};
 use super::cascade::Detector;
 use super::doubt::Evidence;
-use super::features::{Sighting, USUAL};
+use super::features::Sighting;
 use crate::avatar::Face;
 use crate::pool::Size;
+
+mod anchor;
+mod gaps;
+
+use anchor::anchors;
+use gaps::bridge;
+pub(super) use gaps::{between, gaps};
 
 /// Frames from one detection to the next while the face is followed well.
 const EVERY: usize = 8;
@@ -30,8 +37,6 @@ const FITS: f64 = 0.75;
 const TEMPLATES: usize = 8;
 /// Frames without a face that are bridged: a fifth of a second.
 const BRIDGED: usize = 5;
-/// Frames over which what was detected is averaged (one standard deviation).
-const SMOOTHED: f64 = 25.0;
 /// Frames that the latest face is made of: what lies further back hardly weighs.
 const RECENT: usize = 100;
 /// Detections that may fail while the template fits only moderately.
@@ -306,116 +311,9 @@ impl Tracker {
     }
 }
 
-/// The faces of one run: what was detected, smoothed in the template's coordinates.
-fn anchors(frames: &[Seen]) -> Vec<Option<Face>> {
-    let lifted: Vec<(f64, [f64; 2], Option<[f64; 2]>)> = (0..)
-        .zip(frames)
-        .filter_map(|(n, seen)| {
-            let (place, sighting) = (seen.place?, seen.sighting?);
-            let lift = |at| place.lift(at);
-            Some((f64::from(n), lift(sighting.eyes), sighting.mouth.map(lift)))
-        })
-        .collect();
-    let usual = [0.0, (USUAL - DOWN) / GRAIN];
-    let eyes = Anchor::new(
-        lifted.iter().map(|(n, eyes, _)| (*n, *eyes)),
-        [0.0, -DOWN / GRAIN],
-    );
-    let mouths = lifted
-        .iter()
-        .filter_map(|(n, _, mouth)| Some((*n, (*mouth)?)));
-    let mouth = Anchor::new(mouths, usual);
-    let laid = (0..).zip(frames).map(|(n, seen)| {
-        let place = seen.place?;
-        let lay = |anchor: &Anchor| place.lay(anchor.at(f64::from(n))).map(|x| x as f32);
-        Some(Face {
-            eyes: lay(&eyes),
-            mouth: lay(&mouth),
-        })
-    });
-    laid.collect()
-}
-
-/// A point of the template that changes slowly, seen now and then with errors.
-struct Anchor {
-    seen: Vec<(f64, [f64; 2])>,
-    otherwise: [f64; 2],
-}
-
-impl Anchor {
-    fn new(seen: impl Iterator<Item = (f64, [f64; 2])>, otherwise: [f64; 2]) -> Self {
-        let mut seen: Vec<_> = seen.collect();
-        let median = |mut values: Vec<f64>| {
-            values.sort_by(f64::total_cmp);
-            values.get(values.len() / 2).copied()
-        };
-        for n in 0..2 {
-            let Some(middle) = median(seen.iter().map(|(_, at)| at[n]).collect()) else {
-                break;
-            };
-            let spread = median(seen.iter().map(|(_, at)| (at[n] - middle).abs()).collect());
-            // Half a pixel of the template more, where all agree.
-            let most = 3.0 * spread.unwrap_or_default() + 0.5;
-            seen.retain(|(_, at)| (at[n] - middle).abs() <= most);
-        }
-        Self { seen, otherwise }
-    }
-
-    fn at(&self, frame: f64) -> [f64; 2] {
-        let (mut sum, mut weights) = ([0.0; 2], 0.0);
-        for (n, at) in &self.seen {
-            // A trace of every one, so that a long gap has something to hold on to.
-            let weight = (-((n - frame) / SMOOTHED).powi(2) / 2.0).exp() + 1e-4;
-            weights += weight;
-            for (sum, x) in sum.iter_mut().zip(at) {
-                *sum += x * weight;
-            }
-        }
-        if weights == 0.0 {
-            return self.otherwise;
-        }
-        sum.map(|x| x / weights)
-    }
-}
-
 fn inside(face: &Face, size: Size) -> bool {
     let within = |[x, y]: [f32; 2]| {
         (0.0..size.width as f32).contains(&x) && (0.0..size.height as f32).contains(&y)
     };
     within(face.eyes) && within(face.mouth) && face.scale() >= 8.0
-}
-
-/// Ranges of frames without a face.
-pub(super) fn gaps(faces: &[Option<Face>]) -> Vec<Range<usize>> {
-    let mut found: Vec<Range<usize>> = Vec::new();
-    for (n, face) in faces.iter().enumerate() {
-        match found.last_mut() {
-            _ if face.is_some() => {}
-            Some(last) if last.end == n => last.end += 1,
-            _ => found.push(n..n + 1),
-        }
-    }
-    found
-}
-
-/// Fills `gap` evenly from the face before to the face after it.
-fn bridge(faces: &mut [Option<Face>], gap: &Range<usize>) {
-    let before = gap.start.checked_sub(1).and_then(|n| faces[n]);
-    let after = faces.get(gap.end).copied().flatten();
-    let (Some(before), Some(after)) = (before.or(after), after.or(before)) else {
-        return;
-    };
-    let steps = gap.len() as f32 + 1.0;
-    for (step, face) in (1..).zip(&mut faces[gap.clone()]) {
-        *face = Some(between(before, after, step as f32 / steps));
-    }
-}
-
-/// The face that is `share` of the way from one to the other.
-pub(super) fn between(from: Face, to: Face, share: f32) -> Face {
-    let mix = |a: [f32; 2], b: [f32; 2]| std::array::from_fn(|n| a[n] + (b[n] - a[n]) * share);
-    Face {
-        eyes: mix(from.eyes, to.eyes),
-        mouth: mix(from.mouth, to.mouth),
-    }
 }
