@@ -24,6 +24,11 @@ def pytest_runtest_makereport(item):
                 report.sections.append(("the server's log", server.log[-6000:]))
 
 
+def pytest_collection_modifyitems(items):
+    """The longest file first: whoever runs beside it has the rest."""
+    items.sort(key=lambda item: item.path.name != "test_soak.py")
+
+
 def end(server):
     """Every server that still runs must end well when asked to."""
     if server.process is not None:

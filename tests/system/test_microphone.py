@@ -8,6 +8,8 @@ import sounds
 from player import Viewer, activity, loudness, rate
 from server import eventually
 
+pytestmark = pytest.mark.alone
+
 
 def test_what_is_said_into_the_microphone_is_heard_and_spoken(microphone, serve):
     server = serve({"audio.source": "microphone"}, env=microphone.env)

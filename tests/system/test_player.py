@@ -9,6 +9,8 @@ import sounds
 from player import Refused, Viewer, activity, gaps, loudness, rate
 from server import eventually
 
+pytestmark = pytest.mark.alone
+
 
 def test_a_player_sees_25_pictures_a_second_and_no_long_gap(quiet):
     with Viewer(quiet.url) as viewer:

@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use opencv::core::Mat;
 use opencv::imgproc;
@@ -13,22 +12,18 @@ use serde_json::json;
 
 use super::background::Cutter;
 use super::seam::{FADE, Loop};
-
 use super::track::between;
 use super::video::Ahead;
 use super::{Error, Report};
 use crate::avatar::{Colour, Face};
-use crate::media::{Codec, FRAME_PERIOD, Packet};
 use crate::pool::Size;
-use crate::stage::encode::{self, H264};
-use crate::stage::write::Mp4Writer;
+
+mod film;
+
+use film::Film;
 
 const VIDEO: &str = "idle.mp4";
 const FACES: &str = "idle.faces.json";
-/// Bits for each pixel of a clip: plenty, quality is held by the encoder's limit.
-const BITS_A_PIXEL: f64 = 0.35;
-/// Seconds from one key frame to the next.
-const KEY_INTERVAL_S: u32 = 4;
 
 /// Writes a clip and its face track.
 pub(super) struct ClipWriter {
@@ -37,9 +32,7 @@ pub(super) struct ClipWriter {
     /// Whether the source's numbers are those of BT.709.
     bt709: bool,
     cutter: Option<Box<dyn Cutter>>,
-    h264: H264,
-    file: Mp4Writer,
-    pts: Duration,
+    film: Film,
     faces: Vec<Option<Face>>,
     planes: Mat,
     i420: Vec<u8>,
@@ -52,21 +45,12 @@ impl ClipWriter {
         bt709: bool,
         cutter: Option<Box<dyn Cutter>>,
     ) -> Result<Self, Error> {
-        let pixels = size.width * size.height;
-        let kbps = pixels as f64 * BITS_A_PIXEL * f64::from(crate::media::FPS) / 1e3;
-        let config = encode::Config {
-            video_kbps: (kbps as u32).clamp(2_000, 40_000),
-            key_interval_s: KEY_INTERVAL_S,
-            ..encode::Config::default()
-        };
         Ok(Self {
             folder: folder.to_owned(),
             size,
             bt709,
             cutter,
-            h264: H264::fine(&config, size)?,
-            file: Mp4Writer::create(&folder.join(VIDEO), size, None)?,
-            pts: Duration::ZERO,
+            film: Film::create(&folder.join(VIDEO), size)?,
             faces: Vec::new(),
             planes: Mat::default(),
             i420: vec![0; size.i420_bytes()],
@@ -155,22 +139,14 @@ impl ClipWriter {
     }
 
     fn encode(&mut self, face: Option<Face>) -> Result<(), Error> {
-        let picture = self.h264.encode(&self.i420, self.pts, false)?;
-        self.file.write(&Packet {
-            codec: Codec::H264,
-            pts: self.pts,
-            key: picture.key,
-            accepted: None,
-            data: picture.data,
-        })?;
-        self.pts += FRAME_PERIOD;
+        self.film.push(&self.i420)?;
         self.faces.push(face);
         Ok(())
     }
 
     /// Completes both files.
     pub(super) fn finish(self) -> Result<(), Error> {
-        self.file.finish()?;
+        self.film.finish()?;
         let hundredth = |x: f32| (f64::from(x) * 100.0).round() / 100.0;
         let lines: Vec<String> = self
             .faces
