@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use crate::run::{recordings, sessions, speech};
 use crate::stage::{audio, encode, lipsync, send, tts, voice};
-use crate::{control, memory, toml_error};
+use crate::{control, memory, toml_text};
 
 /// Everything that can be configured. `config/default.toml` explains each key.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -132,7 +132,7 @@ impl Config {
             })?;
             table = text.parse().map_err(|e: toml::de::Error| Error::Syntax {
                 path: path.to_owned(),
-                problem: toml_error::one_line(&text, &e),
+                problem: toml_text::one_line(&text, &e),
             })?;
             check(&table, &known, &path.display().to_string())?;
         }
@@ -142,7 +142,7 @@ impl Config {
             let change = nested(key, parse(value, find(&known, key)));
             let place = format!("--set {set}");
             check(&change, &known, &place)?;
-            merge(&mut table, change);
+            toml_text::merge(&mut table, change);
         }
         let place = || match (file, sets) {
             (_, [only]) => format!("--set {only}"),
@@ -231,17 +231,6 @@ fn nested(key: &str, value: Value) -> Table {
         None => (key, value),
     };
     Table::from_iter([(first.to_owned(), value)])
-}
-
-fn merge(into: &mut Table, change: Table) {
-    for (key, value) in change {
-        match (into.get_mut(&key), value) {
-            (Some(Value::Table(into)), Value::Table(change)) => merge(into, change),
-            (_, value) => {
-                into.insert(key, value);
-            }
-        }
-    }
 }
 
 /// Refuses a key that the defaults don't have.

@@ -70,4 +70,4 @@ pub mod ring;
 pub mod run;
 pub mod stage;
 pub mod stats;
-pub mod toml_error;
+pub mod toml_text;

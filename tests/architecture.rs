@@ -9,7 +9,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("bounds", &[]),
     ("media", &[]),
     ("ring", &[]),
-    ("toml_error", &[]),
+    ("toml_text", &[]),
     ("events", &[]),
     ("stats", &["events"]),
     ("process", &[]),
@@ -18,8 +18,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("pool", &[]),
     ("native", &["media", "pool"]),
     ("hub", &["media"]),
-    ("model", &["toml_error"]),
-    ("avatar", &["media", "pool", "toml_error"]),
+    ("model", &["toml_text"]),
+    ("avatar", &["media", "pool", "toml_text"]),
     ("stage/tts", &["bounds"]),
     ("stage/audio", &["events", "media", "ring", "stats"]),
     ("stage/mel", &["media", "model"]),
@@ -47,7 +47,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "run",
             "stage",
             "stats",
-            "toml_error",
+            "toml_text",
         ],
     ),
     (
@@ -59,7 +59,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     (
         "config",
-        &["control", "memory", "run", "stage", "toml_error"],
+        &["control", "memory", "run", "stage", "toml_text"],
     ),
 ];
 

@@ -20,7 +20,7 @@ pub use player::{Player, SPARE};
 
 use crate::media::FPS;
 use crate::pool::Size;
-use crate::toml_error;
+use crate::toml_text;
 
 /// The name of the clip that plays while nothing else is asked for.
 pub const IDLE: &str = "idle";
@@ -133,7 +133,7 @@ impl Avatar {
             source,
         })?;
         let manifest: Manifest = toml::from_str(&text)
-            .map_err(|e| Error::broken(&path, toml_error::one_line(&text, &e)))?;
+            .map_err(|e| Error::broken(&path, toml_text::one_line(&text, &e)))?;
         let Manifest { width, height, .. } = manifest;
         if width % 2 + height % 2 > 0 || !SIDE.contains(&width) || !SIDE.contains(&height) {
             let problem = format!(

@@ -14,7 +14,7 @@ pub use manifest::{
 };
 pub use onnx::{Problem, weights};
 
-use crate::toml_error;
+use crate::toml_text;
 
 /// Why a bundle can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +77,7 @@ impl Bundle {
             problem,
         };
         let manifest: Manifest =
-            toml::from_str(&text).map_err(|e| broken(toml_error::one_line(&text, &e)))?;
+            toml::from_str(&text).map_err(|e| broken(toml_text::one_line(&text, &e)))?;
         manifest.check().map_err(broken)?;
         let there = |name: &str| {
             let path = folder.join(name);

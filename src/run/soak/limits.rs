@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
+use toml::Table;
 
-use crate::toml_error;
+use crate::toml_text;
 
 /// The file that explains every limit, and says what holds without another.
 const BUILT_IN: &str = include_str!("../../../config/soak.toml");
@@ -127,22 +127,11 @@ impl Limits {
         })?;
         let wrong = |e: toml::de::Error| Error::Wrong {
             path: path.to_owned(),
-            problem: toml_error::one_line(&text, &e),
+            problem: toml_text::one_line(&text, &e),
         };
         let mut table: Table = BUILT_IN.parse().expect("config/soak.toml is TOML");
-        merge(&mut table, text.parse().map_err(wrong)?);
+        toml_text::merge(&mut table, text.parse().map_err(wrong)?);
         table.try_into().map_err(wrong)
-    }
-}
-
-fn merge(into: &mut Table, change: Table) {
-    for (key, value) in change {
-        match (into.get_mut(&key), value) {
-            (Some(Value::Table(into)), Value::Table(change)) => merge(into, change),
-            (_, value) => {
-                into.insert(key, value);
-            }
-        }
     }
 }
 

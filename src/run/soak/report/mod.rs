@@ -7,7 +7,11 @@ mod text; // report.md
 
 use std::path::Path;
 
-use super::record::{Error, Record};
+use time::UtcDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+use super::record::{Error, Phase, Record};
 use super::verdict::Verdict;
 
 /// Writes `report.html` and `report.md` into `folder`.
@@ -37,27 +41,28 @@ fn minutes(seconds: f64) -> String {
 
 /// A second since 1970 as a date and a time of day, in UTC.
 fn date(timestamp: f64) -> String {
-    let seconds = timestamp as i64;
-    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Days to a date: H. Hinnant, chrono-compatible low-level date algorithms.
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!(
-        "{year}-{month:02}-{day:02} {:02}:{:02} UTC",
-        rest / 3_600,
-        rest / 60 % 60
-    )
+    const DATE: &[BorrowedFormatItem<'_>] =
+        format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
+    let date = UtcDateTime::from_unix_timestamp(timestamp as i64);
+    let date = date.ok().and_then(|date| date.format(DATE).ok());
+    date.unwrap_or_else(|| "at an unknown time".into())
+}
+
+/// What was measured in a phase, as the columns of a table: how long it took, the
+/// megabytes before and after, how many more are resident and private, late frames,
+/// and the worst gap in milliseconds.
+fn columns(phase: &Phase) -> [String; 7] {
+    let number = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:.1}"));
+    let signed = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:+.1}"));
+    [
+        minutes(phase.to_seconds - phase.from_seconds),
+        number(phase.before.map(|level| level.rss_mb)),
+        number(phase.after.map(|level| level.rss_mb)),
+        signed(phase.delta.map(|level| level.rss_mb)),
+        signed(phase.delta.map(|level| level.private_mb)),
+        phase.late_frames.to_string(),
+        format!("{:.0}", phase.worst_gap_ms),
+    ]
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::super::record::{Outcome, Record, Resources, SERVER, SOAK};
 use super::super::verdict::{Judged, Line, Verdict, stolen};
 use super::plot::{Curve, Panel, Plot, Straight, escape};
-use super::{date, minutes};
+use super::{columns, date, minutes};
 
 /// How it looks, in the light and in the dark.
 const STYLE: &str = include_str!("style.css");
@@ -270,21 +270,14 @@ fn checks(verdict: &Verdict) -> String {
 
 fn phases(record: &Record) -> String {
     let rows = record.phases.iter().map(|phase| {
-        let megabytes = |value: Option<f64>| value.map_or("–".into(), |mb| format!("{mb:.1}"));
-        let signed = |value: Option<f64>| value.map_or("–".into(), |mb| format!("{mb:+.1}"));
         let said = if phase.why.is_empty() { String::new() } else { format!("<br><i>{}</i>", escape(&phase.why)) };
         let factor = phase.real_time_factor.map_or("–".into(), |factor| format!("{factor:.2}"));
+        let [took, rest @ ..] = columns(phase);
         format!(
-            "<tr><td>{}<td>{}{said}<td class=\"n\">{}<td class=\"n\">{factor}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{:.0}\n",
+            "<tr><td>{}<td>{}{said}<td class=\"n\">{took}<td class=\"n\">{factor}<td class=\"n\">{}\n",
             escape(&phase.phase),
             escape(&phase.what),
-            minutes(phase.to_seconds - phase.from_seconds),
-            megabytes(phase.before.map(|level| level.rss_mb)),
-            megabytes(phase.after.map(|level| level.rss_mb)),
-            signed(phase.delta.map(|level| level.rss_mb)),
-            signed(phase.delta.map(|level| level.private_mb)),
-            phase.late_frames,
-            phase.worst_gap_ms,
+            rest.join("<td class=\"n\">"),
         )
     });
     format!(

@@ -2,7 +2,7 @@
 
 use super::super::record::Record;
 use super::super::verdict::Verdict;
-use super::{date, minutes};
+use super::{columns, date, minutes};
 
 /// The text.
 pub fn markdown(record: &Record, verdict: &Verdict) -> String {
@@ -35,25 +35,16 @@ pub fn markdown(record: &Record, verdict: &Verdict) -> String {
         "\n| phase | what ran | took | MB before | after | resident | private | late | gap, ms |\n";
     text += "|---|---|---:|---:|---:|---:|---:|---:|---:|\n";
     for phase in &record.phases {
-        let number = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:.1}"));
-        let signed =
-            |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:+.1}"));
         let why = if phase.why.is_empty() {
             String::new()
         } else {
             format!(" ({})", phase.why)
         };
         text += &format!(
-            "| {} | {}{why} | {} | {} | {} | {} | {} | {} | {:.0} |\n",
+            "| {} | {}{why} | {} |\n",
             phase.phase,
             phase.what,
-            minutes(phase.to_seconds - phase.from_seconds),
-            number(phase.before.map(|level| level.rss_mb)),
-            number(phase.after.map(|level| level.rss_mb)),
-            signed(phase.delta.map(|level| level.rss_mb)),
-            signed(phase.delta.map(|level| level.private_mb)),
-            phase.late_frames,
-            phase.worst_gap_ms,
+            columns(phase).join(" | ")
         );
     }
     text

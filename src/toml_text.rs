@@ -1,6 +1,7 @@
-//! What is wrong with a TOML file, in one line.
+//! TOML files: what is wrong with one, in a line, and one laid over another.
 
 use toml::de::Error;
+use toml::{Table, Value};
 
 /// The line of `text` where `error` is, and what is wrong there.
 pub fn one_line(text: &str, error: &Error) -> String {
@@ -11,6 +12,18 @@ pub fn one_line(text: &str, error: &Error) -> String {
             format!("line {}: {message}", before.matches('\n').count() + 1)
         }
         None => message,
+    }
+}
+
+/// Lays `change` over `into`, key by key and section by section.
+pub fn merge(into: &mut Table, change: Table) {
+    for (key, value) in change {
+        match (into.get_mut(&key), value) {
+            (Some(Value::Table(into)), Value::Table(change)) => merge(into, change),
+            (_, value) => {
+                into.insert(key, value);
+            }
+        }
     }
 }
 
