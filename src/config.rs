@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::run::{recordings, sessions, speech};
-use crate::stage::{audio, encode, lipsync, send, tts, voice};
+use crate::stage::{audio, chat, encode, lipsync, send, tts, voice};
 use crate::{control, memory, toml_text};
 
 /// Everything that can be configured. `config/default.toml` explains each key.
@@ -29,6 +29,8 @@ pub struct Config {
     pub speech: speech::Config,
     /// `[tts]`: speech from text.
     pub tts: tts::Config,
+    /// `[chat]`: answers to texts.
+    pub chat: chat::Config,
     /// `[voice]`: when somebody speaks.
     pub voice: voice::Config,
     /// `[encode]`: how pictures and sound are coded.
@@ -177,7 +179,11 @@ impl Config {
         ];
         let others = others.into_iter().collect::<Result<(), _>>();
         let tts = self.tts.check().map_err(|e| e.to_string());
-        encode.and(tts).and(others.map_err(|e| e.to_string()))
+        let chat = self.chat.check().map_err(|e| e.to_string());
+        encode
+            .and(tts)
+            .and(chat)
+            .and(others.map_err(|e| e.to_string()))
     }
 
     /// The folder of avatars, models, page and speech.

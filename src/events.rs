@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use tokio::sync::watch;
 
-/// Events that are kept: a few minutes of conversation, and 6 kB.
+/// Events that are kept: a few minutes of conversation, and 40 kB if all of them are
+/// sentences.
 pub const KEPT: usize = 100;
 
 /// Something that happened.
@@ -39,6 +40,23 @@ pub enum Event {
         first: u64,
         /// The last one's.
         last: u64,
+    },
+    /// A sentence of an answer is about to be said.
+    Reply {
+        /// The utterance that it is part of.
+        utterance: u64,
+        /// The sentence.
+        text: Box<str>,
+    },
+    /// There is no more of an answer: what of it waits is still said.
+    ReplyEnded {
+        /// The utterance that it ends with.
+        utterance: u64,
+        /// Whether that is all of it: else it was silenced, or went wrong.
+        whole: bool,
+        /// What went wrong.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<Box<str>>,
     },
     /// The avatar began to talk, or to idle.
     State {

@@ -8,7 +8,8 @@
 //! file ───▶ loop  ─▶ 10 chunks ────┘   mel, voice, lip-sync, compose          └─▶ ring 1 ─▶ window
 //! ```
 //!
-//! Text is pushed speech too: [`stage::tts`] makes it, [`run::say`] pushes it.
+//! Text is pushed speech too: [`stage::tts`] makes it, [`run::say`] pushes it. So is
+//! what [`stage::chat`] has answered, by [`run::chat`].
 //!
 //! One chunk of 40 ms, one frame: [`media::AudioChunk`] goes in, [`pool::Frame`] and
 //! [`media::Packet`] come out, and what belongs together has the same `pts`.
@@ -16,8 +17,8 @@
 //! # The modules
 //!
 //! Words are what travels: [`media`], [`ring`], [`pool`], [`hub`], [`avatar`], [`model`],
-//! [`memory`], [`process`], [`events`], [`stats`], and the [`bounds`] of what is
-//! configured. A [`stage`] does one thing to it. A [`run`] puts stages on threads.
+//! [`memory`], [`process`], [`events`], [`stats`], the [`remote`] servers that are asked,
+//! and the [`bounds`] of what is configured. A [`stage`] does one thing to it. A [`run`] puts stages on threads.
 //! [`control`] is the HTTP API over the runs. Imports point up that list only, stages
 //! never import each other, and `tests/architecture.rs` holds it.
 //!
@@ -66,6 +67,7 @@ pub mod native;
 pub mod pool;
 pub mod process;
 pub mod program;
+pub mod remote;
 pub mod ring;
 pub mod run;
 pub mod stage;

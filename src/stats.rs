@@ -183,6 +183,10 @@ pub struct Stats {
     pub frame_cpu: Timing,
     /// From accepting sound to handing its picture to the network.
     pub voice_latency: Timing,
+    /// From asking for an answer to its first words.
+    pub chat_latency: Timing,
+    /// From asking for a sentence's speech to its first sound.
+    pub tts_latency: Timing,
     /// What happened, one by one.
     pub events: Events,
 }
@@ -211,6 +215,8 @@ impl Stats {
             sum.absorb(part);
         }
         self.voice_latency.absorb(&ended.voice_latency);
+        self.chat_latency.absorb(&ended.chat_latency);
+        self.tts_latency.absorb(&ended.tts_latency);
     }
 }
 

@@ -20,7 +20,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("hub", &["media"]),
     ("model", &["toml_text"]),
     ("avatar", &["media", "pool", "toml_text"]),
-    ("stage/tts", &["bounds"]),
+    ("remote", &[]),
+    ("stage/chat", &["bounds", "remote"]),
+    ("stage/tts", &["bounds", "remote"]),
     ("stage/audio", &["events", "media", "ring", "stats"]),
     ("stage/mel", &["media", "model"]),
     ("stage/voice", &["bounds", "media"]),
@@ -54,7 +56,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "control",
         &[
             "avatar", "control", "events", "hub", "media", "memory", "model", "native", "process",
-            "run", "stage", "stats",
+            "remote", "run", "stage", "stats",
         ],
     ),
     (

@@ -15,6 +15,7 @@ use mouthpiece::run::recordings::Recordings;
 use mouthpiece::run::session::Session;
 use mouthpiece::run::sessions::{Kit, LIVE, Sessions};
 use mouthpiece::run::watchdog::{Watchdog, Watched};
+use mouthpiece::stage::chat::Chat;
 use mouthpiece::stage::send::Viewers;
 use mouthpiece::stage::tts::Tts;
 use tokio::runtime::Runtime;
@@ -86,6 +87,7 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
         assets,
         uploads: Uploads::new(config.speech.max_upload_mb << 20),
         tts: Arc::new(Tts::new(&config.tts)?),
+        chat: Arc::new(Chat::new(&config.chat)?),
         started: Instant::now(),
     });
 

@@ -33,6 +33,7 @@ use crate::run::library::Library;
 use crate::run::recordings::Recordings;
 use crate::run::sessions::Sessions;
 use crate::run::watchdog::Watchdog;
+use crate::stage::chat::Chat;
 use crate::stage::send::Viewers;
 use crate::stage::tts::Tts;
 use auth::Auth;
@@ -122,6 +123,8 @@ pub struct Running {
     pub uploads: Uploads,
     /// Who makes speech of text.
     pub tts: Arc<Tts>,
+    /// Who answers.
+    pub chat: Arc<Chat>,
     /// When the process began to serve.
     pub started: Instant,
 }

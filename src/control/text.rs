@@ -1,5 +1,6 @@
 //! Text as the body of `POST /v1/sessions/{id}/speech`: answered with its first
-//! sound, or with why there is none.
+//! sound, or with why there is none. With `chat` it isn't said, but what a chat server
+//! answers to it.
 
 use std::sync::Arc;
 
@@ -12,8 +13,11 @@ use tokio::time::timeout;
 use super::problem::Problem;
 use super::speech::Queued;
 use super::{App, REQUEST};
+use crate::remote;
+use crate::run::chat::chat;
 use crate::run::say::{Error, say};
 use crate::run::session::Session;
+use crate::stage::chat;
 use crate::stage::tts::{self, MOST_TEXT, Text};
 
 /// Bytes of a body: the longest text with every letter escaped as two halves, and
@@ -27,6 +31,19 @@ struct Words {
     text: String,
     voice: Option<String>,
     speed: Option<f64>,
+    /// Whether it is a question, whose answer is to be said.
+    #[serde(default)]
+    chat: bool,
+}
+
+impl From<remote::Error> for Problem {
+    fn from(error: remote::Error) -> Self {
+        let detail = error.to_string();
+        match error {
+            remote::Error::Url { .. } => Self::internal(detail),
+            _ => Self::new(StatusCode::BAD_GATEWAY, detail),
+        }
+    }
 }
 
 impl From<tts::Error> for Problem {
@@ -38,12 +55,27 @@ impl From<tts::Error> for Problem {
             E::Bounds(_) | E::Voice(_) | E::Empty | E::Long(_) => Self::unprocessable(detail),
             E::Missing(_) => Self::unavailable(detail),
             E::Slow => Self::new(StatusCode::GATEWAY_TIMEOUT, detail),
-            E::Command | E::Url(_) | E::Extra(_) | E::Start { .. } => Self::internal(detail),
-            E::Failed { .. }
-            | E::Unreachable { .. }
-            | E::Refused { .. }
-            | E::NotSound(_)
-            | E::Broken(_) => Self::new(StatusCode::BAD_GATEWAY, detail),
+            E::Command | E::Extra(_) | E::Start { .. } => Self::internal(detail),
+            E::Server(error) => error.into(),
+            E::Failed { .. } | E::NotSound(_) | E::Broken(_) => {
+                Self::new(StatusCode::BAD_GATEWAY, detail)
+            }
+        }
+    }
+}
+
+impl From<chat::Error> for Problem {
+    fn from(error: chat::Error) -> Self {
+        use chat::Error as E;
+        let detail = error.to_string();
+        match error {
+            E::Off => Self::unprocessable(detail),
+            E::Bounds(_) | E::Extra(_) => Self::internal(detail),
+            E::Server(error) => error.into(),
+            E::NoAnswer(_) | E::Trouble(_) | E::Cut | E::Empty => {
+                Self::new(StatusCode::BAD_GATEWAY, detail)
+            }
+            E::Slow(_) => Self::new(StatusCode::GATEWAY_TIMEOUT, detail),
         }
     }
 }
@@ -53,6 +85,7 @@ impl From<Error> for Problem {
         match error {
             Error::Push(error) => error.into(),
             Error::Tts(error) => error.into(),
+            Error::Chat(error) => error.into(),
             Error::Silenced => Self::conflict(error.to_string()),
         }
     }
@@ -79,11 +112,20 @@ pub(super) async fn push(
         ))
     })?;
     let words: Words = serde_json::from_slice(&body).map_err(|e| {
-        let detail =
-            format!("The body must be {{\"text\": …, \"voice\"?: …, \"speed\"?: …}}: {e}.");
+        let detail = format!(
+            "The body must be {{\"text\": …, \"voice\"?: …, \"speed\"?: …, \"chat\"?: …}}: {e}."
+        );
         Problem::unprocessable(detail)
     })?;
     let text = Text::new(&words.text, words.voice, words.speed)?;
-    let said = say(session, Arc::clone(&app.tts), text, interrupt).await?;
+    let tts = Arc::clone(&app.tts);
+    let said = match words.chat {
+        false => say(session, tts, text, interrupt).await?,
+        true if !app.chat.on() => return Err(chat::Error::Off.into()),
+        true => {
+            let question = (words.text, text.manner);
+            chat(session, Arc::clone(&app.chat), tts, question, interrupt).await?
+        }
+    };
     Ok(said.into())
 }

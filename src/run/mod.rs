@@ -6,6 +6,10 @@ pub mod looped;
 pub mod speech;
 // text, spoken while it is made
 pub mod say;
+// text, answered, and the answer spoken while it is written
+pub mod chat;
+// what was asked, and what was really said
+pub mod history;
 // the models' networks: loaded, shared, unloaded
 pub mod library;
 // the avatars: opened, shared

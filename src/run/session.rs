@@ -22,6 +22,7 @@ use crate::hub::Hub;
 use crate::media::AudioChunk;
 use crate::pool::{Frame, FramePool};
 use crate::ring::{self, ring};
+use crate::run::history::History;
 use crate::run::library::Model;
 use crate::run::live::{Asked, Encoding, Order, Rendering, Sound};
 use crate::run::renderer::{self, Cast, Renderer, Shown};
@@ -112,6 +113,8 @@ pub struct Session {
     /// Held by a text until its first sound is in the queue, so that texts are said
     /// in the order in which they came.
     pub(super) texts: tokio::sync::Mutex<()>,
+    /// What was asked and said in it.
+    history: Mutex<History>,
     /// Samples by which its decoded sound is late, see [`Opus::pre_skip`].
     pub pre_skip: u16,
     source: Mutex<Source>,
@@ -211,6 +214,7 @@ impl Session {
             idle_timeout: parts.idle_timeout,
             started: now,
             texts: tokio::sync::Mutex::default(),
+            history: Mutex::default(),
             pre_skip,
             source: Mutex::new(source),
             file: parts.file,
@@ -237,7 +241,9 @@ impl Session {
         self.orders
             .send_timeout(Order::Interrupt(answer), ANSWER)
             .ok()?;
-        answered.recv_timeout(ANSWER).ok()
+        let interrupted = answered.recv_timeout(ANSWER).ok()?;
+        self.history().cut(&interrupted);
+        Some(interrupted)
     }
 
     /// Like [`Session::interrupt`], and `next` is said in the place of what was
@@ -248,7 +254,13 @@ impl Session {
             .send_timeout(Order::Replace(Box::new(next), answer), ANSWER)
             .ok()?;
         let (interrupted, accepted) = answered.recv_timeout(ANSWER).ok()?;
+        self.history().cut(&interrupted);
         Some((interrupted, accepted?))
+    }
+
+    /// What was asked and said in it. Not to be held for long.
+    pub fn history(&self) -> MutexGuard<'_, History> {
+        lock(&self.history)
     }
 
     /// Who talks, with which model.
