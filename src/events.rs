@@ -90,6 +90,16 @@ pub enum Event {
         /// Its id.
         model: Box<str>,
     },
+    /// A named clip began, is over, or will not be played.
+    Action {
+        /// Its name.
+        clip: Box<str>,
+        /// `started`, `finished` or `dropped`.
+        state: &'static str,
+        /// Whether it was ended before all of it was played, once it is over.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        interrupted: Option<bool>,
+    },
     /// A recording began or is over.
     Recording {
         /// Its id.

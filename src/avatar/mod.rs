@@ -71,6 +71,16 @@ pub struct Face {
 }
 
 impl Face {
+    /// The face on the way from this one to `to`, at `share` of it.
+    #[must_use]
+    pub fn between(self, to: Self, share: f32) -> Self {
+        let mix = |a: [f32; 2], b: [f32; 2]| std::array::from_fn(|n| a[n] + (b[n] - a[n]) * share);
+        Self {
+            eyes: mix(self.eyes, to.eyes),
+            mouth: mix(self.mouth, to.mouth),
+        }
+    }
+
     /// The distance from the eyes to the mouth: the unit in which a model says
     /// how much of a face it wants to see.
     pub fn scale(&self) -> f32 {

@@ -1,5 +1,6 @@
 //! The control API: one file a resource.
 
+mod action;
 pub mod auth;
 mod events;
 mod memory;
@@ -157,6 +158,7 @@ pub fn routes(app: App, config: &Config) -> Router {
         .route("/v1/memory", get(memory::memory))
         .route("/v1/memory/reclaim", post(memory::reclaim))
         .route("/v1/sessions/{id}/interrupt", post(speech::interrupt))
+        .route("/v1/sessions/{id}/action", post(action::action))
         .route("/v1/sessions/{id}/recording", post(recordings::order))
         .route("/v1/sessions/{id}/snapshot", post(snapshot::snapshot))
         .route("/v1/recordings", get(recordings::list))

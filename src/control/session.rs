@@ -82,7 +82,7 @@ impl From<Error> for Problem {
             return Self::unavailable(detail).retry_after(time);
         }
         match error {
-            Error::Unknown(_) => Self::not_found(detail),
+            Error::Unknown(_) | Error::Change(ChangeError::Clip { .. }) => Self::not_found(detail),
             Error::Taken(_)
             | Error::Live
             | Error::Change(ChangeError::Source | ChangeError::Ending) => Self::conflict(detail),

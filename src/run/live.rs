@@ -14,7 +14,7 @@ use crate::pool::Frame;
 use crate::ring::{self, Next};
 use crate::run::looped::Looped;
 use crate::run::pacer::Pacer;
-use crate::run::renderer::Change;
+use crate::run::renderer::{Action, Change};
 use crate::run::script::{Interrupted, Script};
 use crate::run::speech::{Accepted, Opened};
 use crate::stage::encode::{Opus, Pictures};
@@ -28,6 +28,10 @@ pub(super) enum Order {
     Replace(Box<Opened>, Sender<(Interrupted, Option<Accepted>)>),
     /// Another avatar or model.
     Change(Box<Change>),
+    /// A named clip in the idle one's place.
+    Act(Box<Action>),
+    /// The idle clip again.
+    Idle,
     /// What plays while nothing is pushed.
     Loop(Option<Looped>),
 }
@@ -91,6 +95,8 @@ impl Rendering {
                 let _gone = answer.try_send(self.script.interrupt_with(*next));
             }
             Order::Change(change) => self.script.change(change),
+            Order::Act(action) => self.script.act(action),
+            Order::Idle => self.script.end_action(),
             Order::Loop(looped) => self.script.set_looped(looped),
         }
     }

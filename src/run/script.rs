@@ -22,7 +22,7 @@ use crate::events::Event;
 use crate::media::{AudioChunk, FRAME_PERIOD, SOUND_SAMPLES};
 use crate::pool::Frame;
 use crate::run::looped::Looped;
-use crate::run::renderer::{Change, NOBODY, Renderer, SOURCE, Speaker};
+use crate::run::renderer::{Action, Change, NOBODY, Renderer, SOURCE, Speaker};
 use crate::run::speech::{Accepted, Cleared, Opened, Speech, Voice};
 use crate::stage::audio::file;
 use crate::stats::Stats;
@@ -160,6 +160,16 @@ impl Script {
     /// Lets another avatar or model take over as soon as it can.
     pub fn change(&mut self, change: Box<Change>) {
         self.renderer.change(change);
+    }
+
+    /// Lets a named clip play in the idle one's place.
+    pub fn act(&mut self, action: Box<Action>) {
+        self.renderer.act(action);
+    }
+
+    /// Lets the idle clip come back.
+    pub fn end_action(&mut self) {
+        self.renderer.end_action();
     }
 
     /// Plays another file in a loop while nothing is pushed, or none.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::avatar::{Avatar, is_id};
+use crate::avatar::{Avatar, IDLE, is_id};
 use crate::bounds::within;
 use crate::model::Bundle;
 use crate::native;
@@ -16,6 +16,7 @@ use crate::run::admission;
 use crate::run::avatars::Avatars;
 use crate::run::library::{self, Model};
 use crate::run::needs;
+use crate::run::renderer::When;
 use crate::run::session::{Parts, Session};
 use crate::stage::audio::{self, Source};
 use crate::stats::Stats;
@@ -29,6 +30,9 @@ pub use kit::{Changes, Config, Kit, Wanted};
 
 /// The session that the configuration makes.
 pub const LIVE: &str = "live";
+/// Rounds of an action: an hour and more of most. Who wants it for ever wants an avatar
+/// whose idle clip it is.
+const MOST_LOOPS: u32 = 1_000;
 
 /// Every session that runs.
 pub struct Sessions {
@@ -132,6 +136,20 @@ impl Sessions {
             session.set_video_kbps(kbps)?;
         }
         Ok(())
+    }
+
+    /// Plays a clip of the session's avatar, see [`Session::act`].
+    ///
+    /// # Errors
+    ///
+    /// When there is no such clip, or the budget has no room for playing it.
+    pub fn act(&self, session: &Session, clip: &str, when: When, loops: u32) -> Result<(), Error> {
+        within("loops", loops, 1..=MOST_LOOPS)?;
+        if clip != IDLE {
+            let avatar = session.cast().avatar;
+            self.has_room(&avatar, needs::action(avatar.size))?;
+        }
+        Ok(session.act(clip, when, loops)?)
     }
 
     /// Closes the session `id`, and waits until it has ended.
