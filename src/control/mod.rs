@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use serde::{Deserialize, Serialize};
 
 use crate::run::library::Library;
@@ -159,6 +159,7 @@ pub fn routes(app: App, config: &Config) -> Router {
         .route("/v1/memory/reclaim", post(memory::reclaim))
         .route("/v1/sessions/{id}/interrupt", post(speech::interrupt))
         .route("/v1/sessions/{id}/action", post(action::action))
+        .route("/v1/sessions/{id}/chat", delete(text::forget))
         .route("/v1/sessions/{id}/recording", post(recordings::order))
         .route("/v1/sessions/{id}/snapshot", post(snapshot::snapshot))
         .route("/v1/recordings", get(recordings::list))

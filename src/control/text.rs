@@ -5,12 +5,13 @@
 use std::sync::Arc;
 
 use axum::body::to_bytes;
-use axum::extract::Request;
+use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::problem::Problem;
+use super::session::find;
 use super::speech::Queued;
 use super::{App, REQUEST};
 use crate::remote;
@@ -89,6 +90,15 @@ impl From<Error> for Problem {
             Error::Silenced => Self::conflict(error.to_string()),
         }
     }
+}
+
+/// Forgets what was asked and said: the next who comes is another.
+pub(super) async fn forget(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    find(&app, &id)?.history().clear();
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Says what `request` has as its body.

@@ -110,6 +110,9 @@ def test_an_answer_is_spoken_while_it_is_written_and_remembered(talk):
     ]
     ask(server, "The third?")
     assert answers.messages()[0] == ("user", "Again?"), "two are remembered"
+    assert server.request("DELETE", "/v1/sessions/live/chat").status == 204
+    ask(server, "Who am I?")
+    assert answers.messages() == [("user", "Who am I?")], "nothing is"
 
 
 def test_an_interrupt_ends_the_answer_everywhere_and_what_nobody_heard_was_not_said(talk):
