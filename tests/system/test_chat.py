@@ -101,9 +101,12 @@ def test_an_answer_is_spoken_while_it_is_written_and_remembered(talk):
         "model": "m", "stream": True,
         "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who is it?"}],
     }]
-    for question in ("Again?", "And now?"):
-        assert ask(server, question, "?interrupt=true").status == 202
-        eventually(lambda: server.session()["queue_s"] == 0, 20)
+    answers.pause = 0
+    with events(server) as told:
+        for question in ("Again?", "And now?"):
+            answer = ask(server, question, "?interrupt=true")
+            assert answer.status == 202, answer.body
+            finished(told, answer.json["utterance"])
     said = "It is me. And you? Tell me."
     assert answers.messages() == [
         ("user", "Who is it?"), ("assistant", said), ("user", "Again?"), ("assistant", said), ("user", "And now?"),
