@@ -107,7 +107,7 @@ async fn read(
     let last = loop {
         let piece = match answer.next().await {
             Ok(Some(piece)) => piece,
-            Ok(None) => break text.last().map(Ok),
+            Ok(None) => break text.last().map(|last| Ok(plain(&last))),
             Err(error) => break Some(Err(error)),
         };
         if let Some(asked) = first.take() {
@@ -115,7 +115,7 @@ async fn read(
         }
         text.push(&piece);
         while let Some(sentence) = text.next() {
-            if give.send(Ok(sentence)).await.is_err() {
+            if give.send(Ok(plain(&sentence))).await.is_err() {
                 return;
             }
         }
@@ -124,6 +124,14 @@ async fn read(
         // Nobody may want it any more.
         let _silenced = give.send(last).await;
     }
+}
+
+/// A sentence without the markup that models write whatever they are told, and voices
+/// read out.
+fn plain(sentence: &str) -> String {
+    let bare = sentence.replace(['*', '`'], "");
+    let marks = |c: char| c == '#' || c == '>' || c == '-' || c == ' ';
+    bare.trim_start_matches(marks).trim_end().to_owned()
 }
 
 /// Tells how an answer is said.
@@ -174,5 +182,21 @@ impl Reply {
             whole: said.is_ok(),
             error,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markup_is_not_read_out() {
+        for (written, said) in [
+            ("## The **best** one:", "The best one:"),
+            ("- `make run` *now*.", "make run now."),
+            ("> C# costs 3-4 €.", "C# costs 3-4 €."),
+        ] {
+            assert_eq!(plain(written), said);
+        }
     }
 }
