@@ -2,6 +2,7 @@
 
 mod action;
 pub mod auth;
+pub mod compat;
 mod events;
 mod memory;
 mod metrics;
@@ -19,6 +20,7 @@ mod text;
 pub mod upload;
 pub mod whep;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,6 +40,7 @@ use crate::stage::chat::Chat;
 use crate::stage::send::Viewers;
 use crate::stage::tts::Tts;
 use auth::Auth;
+use compat::Compat;
 use problem::Problem;
 use upload::Uploads;
 
@@ -51,6 +54,8 @@ pub struct Config {
     pub token: String,
     /// Listen on other addresses than loopback without a token.
     pub insecure: bool,
+    /// Other programs whose clients are understood too.
+    pub compat: BTreeSet<compat::Api>,
 }
 
 impl Default for Config {
@@ -59,6 +64,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             token: String::new(),
             insecure: false,
+            compat: BTreeSet::new(),
         }
     }
 }
@@ -153,6 +159,7 @@ pub fn routes(app: App, config: &Config) -> Router {
             }
         }),
     };
+    let compat = Compat::of(&config.compat);
     let guarded = Router::new()
         .route("/v1/status", get(status::status))
         .route("/v1/memory", get(memory::memory))
@@ -176,6 +183,7 @@ pub fn routes(app: App, config: &Config) -> Router {
         )
         .route("/metrics", get(metrics::metrics))
         .route("/readyz", get(status::readyz))
+        .merge(compat.brief)
         .layer(DefaultBodyLimit::max(SMALL))
         .layer(from_fn_with_state(REQUEST, server::in_time))
         // Sound files are bounded where they are read.
@@ -183,11 +191,13 @@ pub fn routes(app: App, config: &Config) -> Router {
             "/v1/sessions/{id}/speech",
             post(speech::push).layer(DefaultBodyLimit::disable()),
         )
+        .merge(compat.uploads)
         .layer(from_fn_with_state(auth.clone(), auth::require));
-    // Neither of these has an end in time.
+    // None of these has an end in time.
     let endless = Router::new()
         .route("/v1/sessions/{id}/speech/stream", get(stream::stream))
         .route("/v1/sessions/{id}/events", get(events::events))
+        .merge(compat.endless)
         .layer(from_fn_with_state(auth.clone(), auth::require_here));
     let guarded = guarded.merge(endless);
     let open = config.token.is_empty();
@@ -213,4 +223,5 @@ pub fn routes(app: App, config: &Config) -> Router {
         all
     };
     all.layer(from_fn(problem::everywhere))
+        .layer(from_fn_with_state(compat.words, compat::in_their_words))
 }

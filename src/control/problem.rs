@@ -11,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-const PROBLEM: &str = "application/problem+json";
+pub(super) const PROBLEM: &str = "application/problem+json";
 
 /// An error for the client, as `application/problem+json`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -112,11 +112,6 @@ pub(super) async fn create(
     new: Result<Json<New>, JsonRejection>,
 ) -> Result<(StatusCode, HeaderMap, Json<Shown>), Problem> {
     let Json(new) = new.map_err(unreadable)?;
-    if app.watchdog.reading().level == Level::Over {
-        let detail =
-            "The process is over its memory budget (memory.budget_mb): no session is made.";
-        return Err(Problem::unavailable(detail).retry_after(SHRUNK));
-    }
     let wanted = Wanted {
         id: new.id,
         avatar: new.avatar,
@@ -125,12 +120,22 @@ pub(super) async fn create(
         video_kbps: new.bitrate_kbps,
         idle_timeout_s: new.idle_timeout_s,
     };
-    let sessions = Arc::clone(&app.sessions);
-    let session = aside(move || sessions.create(wanted)).await?;
+    let session = make(&app, wanted).await?;
     let place = HeaderValue::try_from(format!("/v1/sessions/{}", session.id));
     let place = (LOCATION, place.expect("an id has letters and digits"));
     let shown = Json(show(&app, &session));
     Ok((StatusCode::CREATED, HeaderMap::from_iter([place]), shown))
+}
+
+/// Makes a session, unless memory is short.
+pub(super) async fn make(app: &App, wanted: Wanted) -> Result<Arc<Session>, Problem> {
+    if app.watchdog.reading().level == Level::Over {
+        let detail =
+            "The process is over its memory budget (memory.budget_mb): no session is made.";
+        return Err(Problem::unavailable(detail).retry_after(SHRUNK));
+    }
+    let sessions = Arc::clone(&app.sessions);
+    aside(move || sessions.create(wanted)).await
 }
 
 pub(super) async fn patch(

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::body::to_bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
+use bytes::Bytes;
 use serde::Deserialize;
 use tokio::time::timeout;
 
@@ -26,15 +27,15 @@ use crate::stage::tts::{self, MOST_TEXT, Text};
 const MOST_BODY: usize = 12 * MOST_TEXT + (4 << 10);
 
 /// What is to be said.
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct Words {
-    text: String,
-    voice: Option<String>,
-    speed: Option<f64>,
+pub(super) struct Words {
+    pub text: String,
+    pub voice: Option<String>,
+    pub speed: Option<f64>,
     /// Whether it is a question, whose answer is to be said.
     #[serde(default)]
-    chat: bool,
+    pub chat: bool,
 }
 
 impl From<remote::Error> for Problem {
@@ -108,25 +109,40 @@ pub(super) async fn push(
     interrupt: bool,
     request: Request,
 ) -> Result<Queued, Problem> {
-    if !app.tts.on() {
-        return Err(tts::Error::Off.into());
-    }
-    let body = timeout(REQUEST, to_bytes(request.into_body(), MOST_BODY)).await;
-    let body = body.map_err(|_| {
-        let detail = format!("The body did not come within {} s.", REQUEST.as_secs());
-        Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
-    })?;
-    let body = body.map_err(|_| {
-        Problem::too_large(format!(
-            "The body breaks off, or is larger than {MOST_BODY} bytes: a text has {MOST_TEXT} characters at most."
-        ))
-    })?;
+    let body = body(request).await?;
     let words: Words = serde_json::from_slice(&body).map_err(|e| {
         let detail = format!(
             "The body must be {{\"text\": …, \"voice\"?: …, \"speed\"?: …, \"chat\"?: …}}: {e}."
         );
         Problem::unprocessable(detail)
     })?;
+    speak(app, session, interrupt, words).await
+}
+
+/// The body of a request that has a text in it.
+pub(super) async fn body(request: Request) -> Result<Bytes, Problem> {
+    let body = timeout(REQUEST, to_bytes(request.into_body(), MOST_BODY)).await;
+    let body = body.map_err(|_| {
+        let detail = format!("The body did not come within {} s.", REQUEST.as_secs());
+        Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
+    })?;
+    body.map_err(|_| {
+        Problem::too_large(format!(
+            "The body breaks off, or is larger than {MOST_BODY} bytes: a text has {MOST_TEXT} characters at most."
+        ))
+    })
+}
+
+/// Says `words`.
+pub(super) async fn speak(
+    app: &App,
+    session: Arc<Session>,
+    interrupt: bool,
+    words: Words,
+) -> Result<Queued, Problem> {
+    if !app.tts.on() {
+        return Err(tts::Error::Off.into());
+    }
     let text = Text::new(&words.text, words.voice, words.speed)?;
     let tts = Arc::clone(&app.tts);
     let said = match words.chat {

@@ -3,6 +3,7 @@
 //! A form is read by a parser that keeps what it can't yet tell apart, so what
 //! it was given and didn't give back is counted.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::pin::pin;
@@ -16,7 +17,7 @@ use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::problem::Problem;
@@ -45,6 +46,8 @@ pub(super) struct Upload {
     pub file: File,
     /// Its name or type, as its sender called it.
     pub hint: String,
+    /// What a form has beside it, by name.
+    pub fields: BTreeMap<String, String>,
 }
 
 impl Uploads {
@@ -65,18 +68,27 @@ impl Uploads {
                 "This is no sound. Send a sound file (WAV, FLAC, MP3, OGG or M4A) as the body or as the field `file` of a form, or text as application/json: {\"text\": \"Hello.\"}.",
             ));
         }
-        let _place = self.places.try_acquire().map_err(|_| {
-            Problem::unavailable(format!(
-                "{AT_ONCE} sound files are on their way in already: send this one when they are here."
-            ))
-            .retry_after(AGAIN)
-        })?;
+        let _place = self.place()?;
         if kind.starts_with("multipart/") {
             return self.of_form(request).await;
         }
         let body = self.arriving(request.into_body(), self.most);
         let file = self.spool(body).await?;
-        Ok(Upload { file, hint: kind })
+        Ok(Upload {
+            file,
+            hint: kind,
+            fields: BTreeMap::new(),
+        })
+    }
+
+    /// Takes one of the places for a file that comes in.
+    pub(super) fn place(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        self.places.try_acquire().map_err(|_| {
+            Problem::unavailable(format!(
+                "{AT_ONCE} sound files are on their way in already: send this one when they are here."
+            ))
+            .retry_after(AGAIN)
+        })
     }
 
     async fn of_form(&self, request: Request) -> Result<Upload, Problem> {
@@ -90,7 +102,7 @@ impl Uploads {
                 handed += part.len() as u64;
                 if handed - given_back.load(Relaxed) > BESIDE {
                     return Err(Problem::bad_request(
-                        "The form has too much beside its field `file`: send nothing else.",
+                        "The form has too much beside its file: send nothing else.",
                     ));
                 }
                 Ok(part)
@@ -101,20 +113,40 @@ impl Uploads {
         let mut form = form.map_err(|e| {
             Problem::bad_request(format!("The form can't be read: {}.", e.body_text()))
         })?;
-        loop {
-            let field = form.next_field().await.map_err(broken)?;
-            let field = field
-                .ok_or_else(|| Problem::unprocessable("The form has no field called `file`."))?;
-            if field.name() == Some("file") || field.file_name().is_some() {
+        let (mut found, mut fields) = (None, BTreeMap::new());
+        while let Some(field) = form.next_field().await.map_err(broken)? {
+            let is_file = field.name() == Some("file") || field.file_name().is_some();
+            if is_file && found.is_none() {
                 let hint = field.file_name().or(field.content_type());
                 let hint = hint.unwrap_or_default().to_owned();
                 let sound = field.map_err(broken).inspect_ok(|part| {
                     given_back.fetch_add(part.len() as u64, Relaxed);
                 });
-                let file = self.spool(sound).await?;
-                return Ok(Upload { file, hint });
+                found = Some((self.spool(sound).await?, hint));
+            } else {
+                let name = field.name().unwrap_or_default().to_owned();
+                fields.insert(name, field.text().await.map_err(broken)?);
             }
         }
+        let (file, hint) = found.ok_or_else(|| {
+            Problem::unprocessable("The form has no file: send one, as its field `file`.")
+        })?;
+        Ok(Upload { file, hint, fields })
+    }
+
+    /// A file that is in memory, as if it had come in.
+    pub(super) async fn stored(sound: Vec<u8>) -> Result<Upload, Problem> {
+        let file = tokio::task::spawn_blocking(move || {
+            let mut file = tempfile::tempfile()?;
+            file.write_all(&sound)?;
+            file.rewind().map(|()| file)
+        });
+        let file = file.await.expect("writing doesn't panic").map_err(full)?;
+        Ok(Upload {
+            file,
+            hint: String::new(),
+            fields: BTreeMap::new(),
+        })
     }
 
     /// The parts of `body`, until it pauses for too long or is larger than `most`.
@@ -164,8 +196,6 @@ impl Uploads {
         &self,
         sound: impl Stream<Item = Result<Bytes, Problem>>,
     ) -> Result<File, Problem> {
-        let full =
-            |e: std::io::Error| Problem::internal(format!("The sound can't be stored here: {e}."));
         let mut sound = pin!(sound);
         let mut file = tempfile::tempfile().map_err(full)?;
         let mut size = 0;
@@ -188,6 +218,10 @@ impl Uploads {
         file.rewind().map_err(full)?;
         Ok(file)
     }
+}
+
+fn full(error: std::io::Error) -> Problem {
+    Problem::internal(format!("The sound can't be stored here: {error}."))
 }
 
 pub(super) fn kind(headers: &HeaderMap) -> String {

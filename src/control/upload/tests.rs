@@ -45,6 +45,16 @@ async fn a_file_comes_as_the_body_or_as_a_field_of_a_form() {
 }
 
 #[tokio::test]
+async fn what_else_a_form_has_is_told_before_and_after_the_file() {
+    let uploads = Uploads::new(1_000);
+    let text = form("one", "1") + &form("file", "sound") + &form("two", "2") + "--edge--\r\n";
+    let upload = uploads.receive(request(EDGE, Body::from(text))).await;
+    let fields = upload.expect("a file").fields;
+    let wanted = [("one", "1"), ("two", "2")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+    assert_eq!(fields, wanted.into());
+}
+
+#[tokio::test]
 async fn what_is_no_file_is_refused() {
     let uploads = Uploads::new(1_000);
     for (kind, text, status) in [
