@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mouthpiece::config::Config;
+use mouthpiece::control::requests::Requests;
 use mouthpiece::control::server::{self, Limits};
 use mouthpiece::control::upload::Uploads;
 use mouthpiece::control::{self, App, Running};
@@ -86,6 +87,7 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
         library,
         assets,
         uploads: Uploads::new(config.speech.max_upload_mb << 20),
+        requests: Requests::default(),
         tts: Arc::new(Tts::new(&config.tts)?),
         chat: Arc::new(Chat::new(&config.chat)?),
         started: Instant::now(),

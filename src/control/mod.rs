@@ -10,6 +10,7 @@ mod origin;
 mod page;
 pub mod problem;
 mod recordings;
+pub mod requests;
 pub mod server;
 mod session;
 mod snapshot;
@@ -42,6 +43,7 @@ use crate::stage::tts::Tts;
 use auth::Auth;
 use compat::Compat;
 use problem::Problem;
+use requests::Requests;
 use upload::Uploads;
 
 /// Section `[http]`: the page and the control API.
@@ -128,6 +130,8 @@ pub struct Running {
     pub assets: PathBuf,
     /// Sound files on their way in.
     pub uploads: Uploads,
+    /// What was asked so far.
+    pub requests: Requests,
     /// Who makes speech of text.
     pub tts: Arc<Tts>,
     /// Who answers.
@@ -215,7 +219,7 @@ pub fn routes(app: App, config: &Config) -> Router {
             Problem::method_not_allowed("This address has other methods.")
         })
         .fallback(async || Problem::not_found("There is nothing at this address."))
-        .with_state(app)
+        .with_state(Arc::clone(&app))
         .merge(whep::routes(whep, auth));
     let all = if open {
         all.layer(from_fn(origin::own_host))
@@ -224,4 +228,5 @@ pub fn routes(app: App, config: &Config) -> Router {
     };
     all.layer(from_fn(problem::everywhere))
         .layer(from_fn_with_state(compat.words, compat::in_their_words))
+        .layer(from_fn_with_state(app, requests::count))
 }

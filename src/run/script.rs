@@ -204,8 +204,12 @@ impl Script {
             let (first, last) = (cut + u64::from(begun), cleared.end - 1);
             if first <= last {
                 let dropped = Event::SpeechDropped { first, last };
+                self.stats.dropped_utterances.add(last - first + 1);
                 self.stats.events.post(dropped);
             }
+        }
+        if cut.is_some() {
+            self.stats.interrupts.add(1);
         }
         self.forget();
         self.unfinished = false;
@@ -270,6 +274,10 @@ impl Script {
     /// Tells that the utterance which was played last is over.
     fn finished(&self, interrupted: bool) {
         let (utterance, played) = self.played;
+        match interrupted {
+            true => self.stats.cut_utterances.add(1),
+            false => self.stats.finished_utterances.add(1),
+        }
         self.stats.events.post(Event::SpeechFinished {
             utterance,
             played_ms: played.as_millis() as u64,

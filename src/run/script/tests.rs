@@ -364,6 +364,19 @@ fn an_interrupt_silences_the_next_frame_and_says_what_was_cut() {
         assert_eq!(show.hear(1), [LIVE]);
         let nothing = show.script.interrupt();
         assert_eq!(nothing, Interrupted::default(), "it was cut already");
+        let stats = &show.script.stats;
+        assert_eq!(stats.interrupts.get(), u64::from(utterance.is_some()));
+        let over = [
+            stats.finished_utterances.get(),
+            stats.cut_utterances.get(),
+            stats.dropped_utterances.get(),
+        ];
+        assert_eq!(
+            over.iter().sum::<u64>(),
+            3,
+            "each is counted once: {over:?}"
+        );
+        assert_eq!(over[1], u64::from(played_ms > 0), "after {frames} frames");
         show.say(4, 400..401, true);
         assert_eq!(show.hear(1), [400], "what is pushed now is heard");
     }
