@@ -146,6 +146,11 @@ impl Collector for Everything {
             "From asking for a sentence's speech to its first sound",
             &timings(&|s| Histogram::of(&s.tts_latency)),
         )?;
+        out.histogram(
+            "chat_latency_seconds",
+            "From asking for an answer to its first words",
+            &timings(&|s| Histogram::of(&s.chat_latency)),
+        )?;
 
         let requests = app.requests.counts();
         let requests = requests.iter().flat_map(|(route, counts)| {

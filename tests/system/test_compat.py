@@ -9,6 +9,7 @@ import sounds
 from player import Viewer, loudness
 from server import Server, eventually
 from speaker import events
+from test_chat import model
 
 EDGE = "----WebKitFormBoundary7MA4YWxkTrZu0gW"
 
@@ -110,12 +111,28 @@ def test_each_page_has_a_face_of_its_own_and_nought_is_the_configured_session(ho
     assert post(house, "/interrupt_talk", sessionid=0)["code"] == 0
 
 
+def test_a_page_asks_a_question_and_has_a_clip_played(serve):
+    with model() as llm:
+        llm.words = ["I am ", "Ava."]
+        server = serve({"http.compat": '["livetalking"]', "chat.url": llm.url})
+        with events(server) as told:
+            assert post(server, "/human", text="Who are you?", type="chat", interrupt=True, sessionid=0)["code"] == 0
+            assert llm.messages() == [("user", "Who are you?")]
+            assert post(server, "/is_speaking", sessionid=0)["data"] is True
+            assert post(server, "/set_audiotype", audiotype=2, reinit=False, sessionid="0") == {"code": 0, "msg": "ok"}
+            eventually(lambda: [e["clip"] for _, e in told if e["type"] == "action" and e["state"] == "started"] == ["nod"])
+            assert post(server, "/set_audiotype", audiotype=1, sessionid="0")["code"] == 0
+            eventually(lambda: [e["interrupted"] for _, e in told if e["type"] == "action" and e["state"] == "finished"] == [True])
+
+
 def test_livetalkings_clients_are_refused_in_their_words(house):
     before = len(house.get("/v1/sessions").json["sessions"])
     for path, body, status, word in [
         ("/human", {"text": "one", "type": "echo", "sessionid": 7}, 404, "no session"),
         ("/human", {"text": " ", "type": "echo"}, 422, "nothing to say"),
         ("/human", {"type": "echo"}, 422, "text"),
+        ("/human", {"text": "one", "type": "chat"}, 422, "chat.url"),
+        ("/set_audiotype", {"audiotype": 9, "sessionid": "0"}, 404, "no clip"),
         ("/offer", {"sdp": "v=1", "type": "offer"}, 422, "offer"),
         ("/offer", {"sdp": "v=0", "type": "offer", "avatar": "../ava"}, 422, "avatar"),
         ("/is_speaking", {"sessionid": "7"}, 404, "no session"),

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Kinds;
+use crate::avatar::IDLE;
 use crate::control::events::{Told, tell};
 use crate::control::problem::Problem;
 use crate::control::server::AtWork;
@@ -26,6 +27,7 @@ use crate::control::text::{Words, body, speak};
 use crate::control::{App, recordings};
 use crate::events::Event as Happened;
 use crate::run::recordings::Error;
+use crate::run::renderer::When;
 use crate::run::sessions::{LIVE, Wanted};
 
 /// Seconds for which a session outlives its viewer: a connection by way of a
@@ -40,6 +42,7 @@ pub(super) fn routes() -> Kinds {
             ("/offer", post(offer)),
             ("/interrupt_talk", post(interrupt)),
             ("/is_speaking", post(is_speaking)),
+            ("/set_audiotype", post(set_audiotype)),
             ("/record", post(record)),
             ("/record/{sessionid}", get(recorded)),
         ],
@@ -153,12 +156,9 @@ enum HumanKind {
 async fn human(State(app): State<App>, request: Request) -> Result<Json<Value>, Problem> {
     let human: Human = read(&body(request).await?)?;
     let session = find(&app, &id(human.sessionid))?;
-    if let HumanKind::Chat = human.kind {
-        let detail = "Nobody answers texts here: send what is to be said, as type echo.";
-        return Err(Problem::unprocessable(detail));
-    }
     let words = Words {
         text: human.text,
+        chat: matches!(human.kind, HumanKind::Chat),
         ..Words::default()
     };
     speak(&app, session, human.interrupt, words).await?;
@@ -186,6 +186,38 @@ async fn is_speaking(State(app): State<App>, body: Bytes) -> Result<Json<Value>,
     let session = find(&app, &id(sessionid))?;
     let speaking = session.stats.talking.get() > 0.0 || session.speech.utterances() > 0;
     Ok(Json(json!({"code": 0, "msg": "ok", "data": speaking})))
+}
+
+#[derive(Deserialize)]
+struct AudioType {
+    sessionid: Option<Name>,
+    audiotype: usize,
+}
+
+/// Plays a named clip of the avatar, once.
+async fn set_audiotype(State(app): State<App>, body: Bytes) -> Result<Json<Value>, Problem> {
+    let AudioType {
+        sessionid,
+        audiotype,
+    } = read(&body)?;
+    let session = find(&app, &id(sessionid))?;
+    let avatar = session.cast().avatar;
+    let clip = clip(avatar.clips().map(|(name, _)| name), audiotype).ok_or_else(|| {
+        let detail = format!("{} has no clip for audiotype {audiotype}.", avatar.id);
+        Problem::not_found(detail)
+    })?;
+    aside(move || app.sessions.act(&session, &clip, When::Now, 1)).await?;
+    Ok(ok())
+}
+
+/// The clip that they mean. Their own videos begin at 2; before are talk and
+/// silence, which here have one timeline.
+fn clip<'n>(names: impl Iterator<Item = &'n str>, audiotype: usize) -> Option<String> {
+    let clip = match audiotype.checked_sub(2) {
+        None => Some(IDLE),
+        Some(n) => names.filter(|name| *name != IDLE).nth(n),
+    };
+    clip.map(str::to_owned)
 }
 
 #[derive(Deserialize)]
@@ -311,6 +343,17 @@ mod tests {
         }
         let answer = r#"{"sdp":"v=0","type":"answer"}"#;
         assert!(read::<Offer>(&Bytes::from_static(answer.as_bytes())).is_err());
+    }
+
+    #[test]
+    fn their_first_own_video_is_the_first_named_clip() {
+        let names = ["beckon", "idle", "nod"];
+        let clip = |audiotype| clip(names.into_iter(), audiotype);
+        for (audiotype, name) in [(0, "idle"), (1, "idle"), (2, "beckon"), (3, "nod")] {
+            assert_eq!(clip(audiotype).as_deref(), Some(name), "{audiotype}");
+        }
+        assert_eq!(clip(4), None);
+        assert_eq!(clip(usize::MAX), None);
     }
 
     #[test]
