@@ -267,7 +267,7 @@ fn manifest(job: &Job<'_>, found: Found) -> Result<Manifest, Error> {
         colour: ColourOrder::Bgr,
         face: Some(found.family.usual_order()),
         returns: Returns::Face,
-        size: found.open.then_some(found.size),
+        size: Some(found.size),
         face_box: None,
         mask: None,
         edit: None,
