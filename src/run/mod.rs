@@ -10,7 +10,6 @@ pub mod say;
 pub mod library;
 // the avatars: opened, shared
 pub mod avatars;
-// where bundles are made
 pub mod aside;
 // ONNX files -> a model bundle
 pub mod adopt;
@@ -36,6 +35,8 @@ pub mod offline;
 pub mod jobs;
 // a video or a photo to an avatar
 pub mod import;
+// what is uploaded, imported one after the other
+pub mod imports;
 // how late a video's sound is
 pub mod sync;
 // the window's process
