@@ -10,6 +10,7 @@ pub mod say;
 pub mod library;
 // the avatars: opened, shared
 pub mod avatars;
+// where bundles are made
 pub mod aside;
 // ONNX files -> a model bundle
 pub mod adopt;
@@ -37,6 +38,8 @@ pub mod jobs;
 pub mod import;
 // what is uploaded, imported one after the other
 pub mod imports;
+// what lies in the folder of assets, and its end
+pub mod bundles;
 // how late a video's sound is
 pub mod sync;
 // the window's process
