@@ -2,6 +2,7 @@
 
 pub mod auth;
 mod events;
+mod form;
 mod memory;
 mod metrics;
 mod origin;
