@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::run::{recordings, sessions, speech};
+use crate::run::{imports, recordings, sessions, speech};
 use crate::stage::{audio, chat, encode, lipsync, send, tts, voice};
 use crate::{control, memory, toml_text};
 
@@ -41,6 +41,8 @@ pub struct Config {
     pub sessions: sessions::Config,
     /// `[recordings]`: what is sent, into files.
     pub recordings: recordings::Config,
+    /// `[imports]`: avatars and models that are uploaded.
+    pub imports: imports::Config,
     /// `[memory]`: the budget.
     pub memory: memory::Config,
 }
@@ -175,6 +177,7 @@ impl Config {
             self.models.check(),
             self.sessions.check(),
             self.recordings.check(),
+            self.imports.check(),
             self.memory.check(),
         ];
         let others = others.into_iter().collect::<Result<(), _>>();
@@ -370,6 +373,7 @@ mod tests {
             ("speech.max_upload_mb=0", "speech.max_upload_mb is 0;"),
             ("encode.video_kbps=1", "encode.video_kbps is 1;"),
             ("recordings.max_mb=0", "recordings.max_mb is 0;"),
+            ("imports.max_upload_mb=0", "imports.max_upload_mb is 0;"),
         ] {
             let error = set(&[wrong]).expect_err("it can't work");
             assert!(error.contains(wrong) && error.contains(key), "{error}");

@@ -33,6 +33,7 @@
 //! | `render` | everything from a chunk to a frame, and Opus | a chunk, or 40 ms |
 //! | `encode` | H.264, VP8 | a frame |
 //! | `record` | recordings to the disk, one each | packets |
+//! | `imports` | has uploads imported, by processes that stand back | an upload |
 //! | `network` | HTTP and viewers, a task each | sockets |
 //! | `watchdog` | memory, the line of the log | a second |
 //! | main | signals | a signal |

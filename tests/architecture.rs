@@ -13,7 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("events", &[]),
     ("stats", &["events"]),
     ("process", &[]),
-    ("program", &[]),
+    ("program", &["native"]),
     ("memory", &["bounds", "process"]),
     ("pool", &[]),
     ("native", &["media", "pool"]),

@@ -2,8 +2,11 @@
 
 mod action;
 pub mod auth;
+mod bundles;
 pub mod compat;
 mod events;
+mod form;
+mod imports;
 mod memory;
 mod metrics;
 mod origin;
@@ -33,6 +36,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, post};
 use serde::{Deserialize, Serialize};
 
+use crate::run::imports::Imports;
 use crate::run::library::Library;
 use crate::run::recordings::Recordings;
 use crate::run::sessions::Sessions;
@@ -128,6 +132,10 @@ pub struct Running {
     pub watchdog: Watchdog,
     /// The folder with the page.
     pub assets: PathBuf,
+    /// What is uploaded, and made avatars and models of.
+    pub imports: Arc<Imports>,
+    /// Size of one such upload, in megabytes.
+    pub max_upload_mb: u64,
     /// Sound files on their way in.
     pub uploads: Uploads,
     /// What was asked so far.
@@ -185,15 +193,37 @@ pub fn routes(app: App, config: &Config) -> Router {
                 .patch(session::patch)
                 .delete(session::delete),
         )
+        .route("/v1/avatars", get(bundles::avatars))
+        .route(
+            "/v1/avatars/{id}",
+            get(bundles::avatar).delete(bundles::delete_avatar),
+        )
+        .route("/v1/avatars/{id}/poster", get(bundles::poster))
+        .route("/v1/avatars/{id}/sheet", get(bundles::sheet))
+        .route("/v1/models", get(bundles::models))
+        .route(
+            "/v1/models/{id}",
+            get(bundles::model).delete(bundles::delete_model),
+        )
+        .route("/v1/jobs", get(imports::jobs))
+        .route("/v1/jobs/{id}", get(imports::job).delete(imports::stop))
         .route("/metrics", get(metrics::metrics))
         .route("/readyz", get(status::readyz))
         .merge(compat.brief)
         .layer(DefaultBodyLimit::max(SMALL))
         .layer(from_fn_with_state(REQUEST, server::in_time))
-        // Sound files are bounded where they are read.
+        // Uploads are bounded where they are read.
         .route(
             "/v1/sessions/{id}/speech",
             post(speech::push).layer(DefaultBodyLimit::disable()),
+        )
+        .route(
+            "/v1/avatars",
+            post(imports::avatar).layer(DefaultBodyLimit::disable()),
+        )
+        .route(
+            "/v1/models",
+            post(imports::model).layer(DefaultBodyLimit::disable()),
         )
         .merge(compat.uploads)
         .layer(from_fn_with_state(auth.clone(), auth::require));

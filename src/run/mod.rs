@@ -40,6 +40,10 @@ pub mod offline;
 pub mod jobs;
 // a video or a photo to an avatar
 pub mod import;
+// what is uploaded, imported one after the other
+pub mod imports;
+// what lies in the folder of assets, and its end
+pub mod bundles;
 // how late a video's sound is
 pub mod sync;
 // the window's process

@@ -4,7 +4,7 @@
 //! that makes, changes or closes one is for a thread that must not wait.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::avatar::{Avatar, IDLE, is_id};
@@ -41,6 +41,8 @@ pub struct Sessions {
     running: Mutex<BTreeMap<String, Option<Arc<Session>>>>,
     /// What those measured that have ended: the process's sums only grow.
     ended: Stats,
+    /// Read while a session takes an avatar or a model, from its id to its picture.
+    casting: RwLock<()>,
 }
 
 impl Sessions {
@@ -50,6 +52,7 @@ impl Sessions {
             kit,
             running: Mutex::default(),
             ended: Stats::default(),
+            casting: RwLock::default(),
         })
     }
 
@@ -92,6 +95,7 @@ impl Sessions {
         encode.check()?;
         let place = self.reserve(&id)?;
         self.has_time()?;
+        let _casting = self.casting.read();
         let avatar = wanted.avatar.as_ref().unwrap_or(&self.kit.avatar);
         let avatar = self.kit.avatars.get(avatar)?;
         self.has_room(&avatar, needs::session(avatar.size))?;
@@ -120,6 +124,7 @@ impl Sessions {
         if let Some(kbps) = changes.video_kbps {
             Session::check_video_kbps(kbps)?;
         }
+        let _casting = self.casting.read();
         let avatar = changes.avatar.map(|id| self.kit.avatars.get(&id));
         let avatar = avatar.transpose()?;
         if let Some(avatar) = &avatar {
@@ -199,6 +204,19 @@ impl Sessions {
     /// What those measured that have ended.
     pub fn ended(&self) -> &Stats {
         &self.ended
+    }
+
+    /// Calls `then` while no session takes another avatar or model.
+    pub fn unchanged<T>(&self, then: impl FnOnce() -> T) -> T {
+        // It guards nothing that a panic could leave half changed.
+        let _nobody_casts = self.casting.write();
+        then()
+    }
+
+    /// The avatar and the model of who names no other, by id.
+    pub fn usual(&self) -> [String; 2] {
+        let model = self.kit.library.configured().bundle.id.clone();
+        [self.kit.avatar.clone(), model]
     }
 
     /// The avatars that they show.

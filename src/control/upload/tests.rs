@@ -1,10 +1,13 @@
 use std::convert::Infallible;
 use std::io::Read;
-use std::sync::atomic::AtomicUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use futures_util::FutureExt;
+use axum::body::Body;
+use futures_util::{FutureExt, StreamExt, stream};
 
 use super::*;
+use crate::control::form::BESIDE;
 
 const EDGE: &str = "multipart/form-data; boundary=edge";
 
@@ -120,7 +123,7 @@ async fn what_stands_beside_the_file_is_bounded() {
 #[tokio::test]
 async fn a_body_that_pauses_is_given_up() {
     let mut uploads = Uploads::new(1_000);
-    uploads.patience = Duration::from_millis(10);
+    uploads.bounds.patience = Duration::from_millis(10);
     for (kind, begun) in [("audio/wav", "so".to_owned()), (EDGE, form("file", "so"))] {
         let begun = stream::iter([Ok::<_, Infallible>(begun)]);
         let pausing = Body::from_stream(begun.chain(stream::pending()));
