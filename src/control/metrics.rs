@@ -39,8 +39,10 @@ impl fmt::Debug for Everything {
     }
 }
 
+/// A number of a session's.
+type Value = fn(&Stats) -> u64;
 /// What a session counts: name, meaning, number.
-type Counter = (&'static str, &'static str, fn(&Stats) -> u64);
+type Counter = (&'static str, &'static str, Value);
 
 const COUNTERS: [Counter; 8] = [
     ("frames", "Frames of the timeline", |s| s.frames.get()),
@@ -72,7 +74,7 @@ const COUNTERS: [Counter; 8] = [
 ];
 
 /// What becomes of utterances.
-const OUTCOMES: [(&str, fn(&Stats) -> u64); 3] = [
+const OUTCOMES: [(&str, Value); 3] = [
     ("finished", |s| s.finished_utterances.get()),
     ("interrupted", |s| s.cut_utterances.get()),
     ("dropped", |s| s.dropped_utterances.get()),
