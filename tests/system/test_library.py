@@ -228,10 +228,13 @@ def test_an_upload_that_breaks_off_or_fills_the_disk_leaves_nothing(house, film)
 
 def importer(server):
     """The process that imports, or None."""
-    for task in pathlib.Path(f"/proc/{server.process.pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            if "mouthpiece-import" in pathlib.Path(f"/proc/{child}/cmdline").read_text():
-                return int(child)
+    try:
+        for task in pathlib.Path(f"/proc/{server.process.pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                if "mouthpiece-import" in pathlib.Path(f"/proc/{child}/cmdline").read_text():
+                    return int(child)
+    except OSError:
+        pass  # A thread or a process that has just ended.
     return None
 
 
@@ -255,7 +258,7 @@ def test_an_import_that_is_stopped_or_crashes_is_a_failed_job_and_the_next_one_r
     # As the system does where memory is short.
     os.kill(child, signal.SIGKILL)
     crashed = over(house, second)
-    assert crashed["state"] == "failed" and "broke down" in crashed["error"], crashed
+    assert crashed["state"] == "failed" and "no memory" in crashed["error"], crashed
     assert here(house) == before
 
 

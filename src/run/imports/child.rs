@@ -1,6 +1,7 @@
 //! One import's process.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -18,6 +19,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const CLEARING: Duration = Duration::from_secs(2);
 /// The exit code of one that says why.
 const SAYS_WHY: i32 = 1;
+/// The signal of a system without memory (SIGKILL).
+const KILLED: i32 = 9;
 
 /// Runs `command` until it ends or is `stopped`, and hears what it says.
 ///
@@ -61,8 +64,14 @@ pub(super) fn run(
         return Err(said);
     }
     tracing::warn!("an import broke down ({status}): {said}");
+    let mend = match status.signal() {
+        Some(KILLED) => {
+            "the system had no memory left for it; free some, or import something smaller"
+        }
+        _ => "the file may be damaged; save it anew and try again",
+    };
     Err(format!(
-        "the import broke down ({status}), and nothing was imported: the file may be damaged; save it anew and try again"
+        "the import broke down ({status}), and nothing was imported: {mend}"
     ))
 }
 

@@ -119,6 +119,7 @@ fn a_program_that_refuses_or_breaks_down_is_a_failed_job_that_leaves_nothing() {
             "anna: face 1 was not found: lower height",
         ),
         ("kill -SEGV $$", "broke down (signal: 11"),
+        ("kill -KILL $$", "no memory left"),
         (
             "echo panicked >&2; exit 101",
             "broke down (exit status: 101",
