@@ -1,10 +1,15 @@
 // The page: what it shows, and what its buttons do.
 
-import { call, own, token, urls } from './api.js';
+import { call, inWords, own, token, urls } from './api.js';
+import { askForToken, onToken } from './ask.js';
+import { onDrop } from './drop.js';
+import { Events } from './events.js';
 import { Figures } from './figures.js';
 import { showKeyed } from './key.js';
 import { Player } from './player.js';
+import { offerChat, onText } from './say.js';
 import { Speech } from './speech.js';
+import { setText, Stage } from './stage.js';
 
 /** How often the server is asked how it is, in ms. */
 const STATUS = 500;
@@ -16,46 +21,21 @@ const root = document.documentElement;
 const video = $('video');
 
 const player = new Player(video);
+const stage = new Stage(video, player);
 const figures = new Figures($('figures'));
-const speech = new Speech($('utterances'), (error) => complain(error?.message));
+const speech = new Speech($('utterances'), urls.speech, new Events(urls.events), (error) => complain(error?.message));
 
-/** What the player says, and what the server says of the session; together they are what is shown. */
-let link = { state: 'connecting', reason: '', until: 0 };
+/** What the server says of the session. */
 let session = null;
-
-const STATES = {
-  connecting: 'Connecting',
-  reconnecting: 'Reconnecting',
-  away: 'The server is away',
-  waiting: 'Waiting',
-  refused: 'Not connected',
-  idle: 'At rest',
-  talking: 'Talking',
-};
 
 function complain(text) {
   $('message').hidden = !text;
   $('message').textContent = text ?? '';
 }
 
-function showState() {
-  const state = link.state === 'playing' ? (session?.state ?? 'idle') : link.state;
-  const left = Math.ceil((link.until - performance.now()) / 1000);
-  const short = STATES[state] ?? state;
-  setText($('reason'), link.reason || (link.state === 'away' ? 'The picture comes back by itself.' : ''));
-  setText($('again'), left > 0 ? `Trying again in ${left} s.` : '');
-  setText($('state-text'), short);
-  root.dataset.state = state;
-  $('interrupt').disabled = link.state !== 'playing';
-}
-
-/** Only a change is written, so that a screen reader hears each state once. */
-function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
 function showSession(status) {
   session = own(status);
+  offerChat(status);
   $('version').textContent = status.version ? `Version ${status.version}` : '';
   if (!session) return;
   const id = session.avatar ?? 'Mouthpiece';
@@ -68,7 +48,7 @@ function showSession(status) {
 async function watch() {
   for (;;) {
     let status = null;
-    if (link.state === 'playing' || link.state === 'waiting') {
+    if (stage.link === 'playing' || stage.link === 'waiting') {
       try {
         status = await (await call(urls.status, { signal: AbortSignal.timeout(3000) })).json();
         showSession(status);
@@ -77,8 +57,8 @@ async function watch() {
         if (error instanceof TypeError) player.doubt();
       }
     }
-    figures.show(status, await player.stats());
-    showState();
+    figures.show(own(status), status?.process, await player.stats());
+    stage.show(session);
     await new Promise((resolve) => setTimeout(resolve, STATUS));
   }
 }
@@ -94,74 +74,21 @@ if (new URLSearchParams(location.search).get('key') === '1') {
 // ---- the connection ----
 
 player.addEventListener('state', ({ detail }) => {
-  link = { state: detail.state, reason: detail.reason, until: performance.now() + detail.retryMs };
   if (detail.state !== 'playing') session = null;
   // A server that went took its queue with it.
   if (detail.state === 'away') speech.silenced();
-  showState();
+  $('interrupt').disabled = detail.state !== 'playing';
   // The one refusal that the person who watches can mend.
   if (detail.status === 401) askForToken();
 });
 
-function askForToken() {
-  if ($('ask').open) return;
-  if (token.get()) $('ask-text').textContent = 'That token was not accepted. Please enter it again.';
-  $('token').value = '';
-  $('ask').showModal();
-}
-
-$('ask-form').addEventListener('submit', () => {
-  token.set($('token').value);
-  player.start();
-});
-
-// Escape would leave a page that shows nothing and says nothing.
-$('ask').addEventListener('cancel', (event) => event.preventDefault());
+onToken(() => player.start());
 
 addEventListener('pagehide', () => player.stop());
 addEventListener('pageshow', ({ persisted }) => persisted && player.start());
-addEventListener('online', () => link.state !== 'playing' && player.start());
+addEventListener('online', () => stage.link !== 'playing' && player.start());
 
 // ---- the picture ----
-
-video.addEventListener('resize', () => {
-  if (video.videoWidth) $('stage').style.setProperty('--shape', video.videoWidth / video.videoHeight);
-});
-video.addEventListener('playing', () => {
-  root.dataset.picture = 'yes';
-  $('still').hidden = true;
-});
-
-// A closed connection leaves a black picture; its last one stays instead, dimmed, until there is a new one.
-player.addEventListener('leaving', () => {
-  const still = $('still');
-  if (!video.videoWidth || !still.hidden) return;
-  [still.width, still.height] = [video.videoWidth, video.videoHeight];
-  still.getContext('2d').drawImage(video, 0, 0);
-  still.hidden = false;
-});
-
-function showSound() {
-  $('hear').hidden = !video.muted || root.dataset.heard === 'yes';
-  $('mute').hidden = root.dataset.heard !== 'yes';
-  const word = video.muted ? 'Unmute' : 'Mute';
-  $('mute').setAttribute('aria-label', word);
-  $('mute').title = word;
-  $('mute').querySelector('use').setAttribute('href', video.muted ? '#icon-muted' : '#icon-sound');
-}
-
-$('hear').addEventListener('click', () => {
-  root.dataset.heard = 'yes';
-  video.muted = false;
-  video.play().catch(() => {
-    // Nothing to play yet; it starts when there is.
-  });
-  showSound();
-  $('mute').focus({ preventScroll: true });
-});
-
-$('mute').addEventListener('click', () => (video.muted = !video.muted));
-video.addEventListener('volumechange', showSound);
 
 if (document.fullscreenEnabled) $('full').hidden = false;
 $('full').addEventListener('click', () => {
@@ -176,35 +103,20 @@ $('file').addEventListener('change', () => {
   $('file').value = '';
 });
 
+onText((text, how) => speech.say(text, how));
+
 $('interrupt').addEventListener('click', async () => {
   try {
-    const answer = await (await call(urls.interrupt, { method: 'POST' })).json();
-    speech.silenced((answer.played_ms ?? 0) / 1000);
+    await call(urls.interrupt, { method: 'POST' });
     complain(null);
   } catch (error) {
-    complain(error.name === 'Refusal' ? error.message : 'The server did not hear the interruption: it is away.');
+    complain(inWords(error));
   }
 });
 
 setInterval(() => speech.tick(performance.now(), session?.state === 'idle' && !session.queue_s), TICK);
 
-// A file may be dropped anywhere on the page; each element left while dragging tells so, hence the count.
-let depth = 0;
-const holdsFiles = (event) => event.dataTransfer?.types.includes('Files');
-addEventListener('dragenter', (event) => {
-  if (holdsFiles(event) && depth++ === 0) root.dataset.dragging = 'yes';
-});
-addEventListener('dragleave', (event) => {
-  if (holdsFiles(event) && --depth === 0) delete root.dataset.dragging;
-});
-addEventListener('dragover', (event) => holdsFiles(event) && event.preventDefault());
-addEventListener('drop', (event) => {
-  if (!holdsFiles(event)) return;
-  event.preventDefault();
-  depth = 0;
-  delete root.dataset.dragging;
-  speech.give([...event.dataTransfer.files]);
-});
+onDrop((files) => speech.give(files));
 
 token.takeFromAddress();
 if (matchMedia('(pointer: coarse)').matches) $('drop-title').textContent = 'Give a recording, and it is spoken';

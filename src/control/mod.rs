@@ -242,7 +242,8 @@ pub fn routes(app: App, config: &Config) -> Router {
     };
     let all = Router::new()
         .route("/", get(page::index))
-        .route("/web/{file}", get(page::web))
+        .route("/console", get(page::console))
+        .route("/web/{*file}", get(page::web))
         .route("/healthz", get(status::healthz))
         .merge(guarded)
         .method_not_allowed_fallback(async || {

@@ -1,4 +1,4 @@
-//! `GET /` and `/web/{file}`: the page, from the assets folder.
+//! `GET /`, `/console` and `/web/…`: the pages, from the assets folder.
 
 use std::path::{Component, Path};
 
@@ -13,16 +13,17 @@ pub(super) async fn index(State(app): State<App>) -> Response {
     file(&app, "index.html").await
 }
 
+pub(super) async fn console(State(app): State<App>) -> Response {
+    file(&app, "console.html").await
+}
+
 pub(super) async fn web(State(app): State<App>, UrlPath(name): UrlPath<String>) -> Response {
     file(&app, &name).await
 }
 
 async fn file(app: &App, name: &str) -> Response {
     let mut parts = Path::new(name).components();
-    let plain = matches!(
-        (parts.next(), parts.next()),
-        (Some(Component::Normal(_)), None)
-    );
+    let plain = parts.all(|part| matches!(part, Component::Normal(_)));
     let kind = match name.rsplit_once('.').map(|(_, end)| end) {
         Some("html") => "text/html; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",

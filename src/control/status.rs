@@ -16,8 +16,16 @@ use crate::stats::Recent;
 pub(super) struct Status {
     version: &'static str,
     uptime_s: f64,
+    text: Text,
     sessions: Vec<SessionStatus>,
     process: Process,
+}
+
+/// What may be done with a text, so that a page offers only that.
+#[derive(Serialize)]
+struct Text {
+    /// There is somebody who speaks it.
+    speech: bool,
 }
 
 #[derive(Serialize)]
@@ -117,6 +125,9 @@ pub(super) async fn status(State(app): State<App>) -> Json<Status> {
     Json(Status {
         version: env!("CARGO_PKG_VERSION"),
         uptime_s: (app.started.elapsed().as_secs_f64() * 10.0).round() / 10.0,
+        text: Text {
+            speech: app.tts.on(),
+        },
         sessions: sessions.iter().map(|s| session(&app, s)).collect(),
         process: Process {
             rss_mb: mb(reading.rss_bytes),

@@ -1,0 +1,24 @@
+// Files that are dropped anywhere on the page.
+
+const root = document.documentElement;
+const holdsFiles = (event) => event.dataTransfer?.types.includes('Files');
+
+/** Calls `given` with the files that are let go over the page; `data-dragging` is set while they hover. */
+export function onDrop(given) {
+  // Each element that is left while dragging tells so, hence the count.
+  let depth = 0;
+  addEventListener('dragenter', (event) => {
+    if (holdsFiles(event) && depth++ === 0) root.dataset.dragging = 'yes';
+  });
+  addEventListener('dragleave', (event) => {
+    if (holdsFiles(event) && --depth === 0) delete root.dataset.dragging;
+  });
+  addEventListener('dragover', (event) => holdsFiles(event) && event.preventDefault());
+  addEventListener('drop', (event) => {
+    if (!holdsFiles(event)) return;
+    event.preventDefault();
+    depth = 0;
+    delete root.dataset.dragging;
+    given([...event.dataTransfer.files]);
+  });
+}
