@@ -31,6 +31,7 @@ export class Speech {
   #entries = [];
   #turn = Promise.resolve();
   #told = new Map();
+  #left = false;
 
   /**
    * @param {HTMLOListElement} list where utterances are shown
@@ -69,6 +70,12 @@ export class Speech {
     }
   }
 
+  /** Nobody looks at this list any more: what was given is still sent, but not followed. */
+  leave() {
+    this.#left = true;
+    for (const entry of this.#entries) this.#release(entry);
+  }
+
   /** Moves the bars on; `quiet` when the server has nothing more to say. */
   tick(now, quiet) {
     for (const entry of this.#entries) {
@@ -91,8 +98,10 @@ export class Speech {
   async #giveOne(entry, url, body, headers) {
     this.#onTrouble(null);
     this.#set(entry, 'sending', 'sending', 0);
-    await this.#events.hold();
-    entry.holds = true;
+    if (!this.#left) {
+      entry.holds = true;
+      await this.#events.hold();
+    }
     try {
       const taken = await send(url, body, headers, (part) => this.#bar(entry, part));
       entry.utterance = taken.utterance;
@@ -161,10 +170,12 @@ export class Speech {
     entry.word.textContent = word;
     entry.bar.hidden = part === null;
     if (part !== null) this.#bar(entry, part);
-    if (over(entry) && entry.holds) {
-      entry.holds = false;
-      this.#events.release();
-    }
+    if (over(entry)) this.#release(entry);
+  }
+
+  #release(entry) {
+    if (entry.holds) this.#events.release();
+    entry.holds = false;
   }
 
   #bar(entry, part) {

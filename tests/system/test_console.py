@@ -1,12 +1,13 @@
 """The console, in headless Chromium: what a person does at the desk."""
 
 import re
+import subprocess
 
 import pytest
 
 import browser
 import sounds
-from server import Server, eventually
+from server import ASSETS, Server, eventually
 
 SECRET = "a-long-enough-secret"
 #: The tests' processes may share few processors with others: Playwright waits as long as it takes.
@@ -222,3 +223,22 @@ def test_the_page_speaks_a_text_and_says_why_it_cannot(serve, quiet, open_page):
     button(page, "Say it").click()
     page.tab.get_by_role("alert").get_by_text("text-to-speech").wait_for()
     assert page.tab.get_by_label("Text to be spoken").input_value() == "Hello there.", "it needn't be typed twice"
+
+
+def test_the_examples_run(quiet, open_page, tmp_path):
+    sound = tmp_path / "speech.wav"
+    sound.write_bytes(sounds.speech(2))
+    run = subprocess.run([ASSETS / "examples/verbs.sh", sound, quiet.url], capture_output=True, text=True, timeout=100)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert '"speech_started"' in run.stdout
+    assert quiet.get("/v1/sessions/example").status == 404, "it leaves nothing behind"
+
+    # A page of another site, which has the avatar in it.
+    embed = (ASSETS / "web/examples/embed.html").read_text()
+    page = open_page("about:blank")
+    page.tab.route("http://127.0.0.1:9/", lambda route: route.fulfill(content_type="text/html", body=embed.replace("http://127.0.0.1:8080", quiet.url)))
+    page.tab.goto("http://127.0.0.1:9/")
+    page.tab.wait_for_function("document.getElementById('avatar').videoWidth > 0", timeout=PATIENCE)
+    assert quiet.session()["viewers"] == 1
+    page.tab.goto("about:blank")
+    eventually(lambda: quiet.session()["viewers"] == 0, within=10)

@@ -37,11 +37,13 @@ export function icon(name) {
 export const iconButton = (name, label, onclick) =>
   el('button', { type: 'button', class: 'icon', title: label, 'aria-label': label, onclick }, icon(name));
 
-/** What went wrong, until the next thing that is tried; nothing takes it away. */
+/** What went wrong, until the next thing that is tried, or it is put away. */
 export function complain(text) {
   $('message').hidden = !text;
-  $('message').textContent = text ?? '';
+  $('message-text').textContent = text ?? '';
 }
+
+$('message-close').addEventListener('click', () => complain(null));
 
 let going = 0;
 
@@ -60,6 +62,7 @@ export function trouble(error, say = complain) {
 
 /** Does `work`, during which `button` is of no use; gives what it gives, or undefined when it was refused. */
 export async function act(button, work, say = complain) {
+  if (button.getAttribute('aria-busy')) return undefined;
   complain(null);
   button.setAttribute('aria-busy', 'true');
   try {
@@ -95,9 +98,7 @@ export function form(dialog, send) {
   fields.addEventListener('submit', async (event) => {
     event.preventDefault();
     say('');
-    const button = fields.querySelector('[type=submit]');
-    if (button.getAttribute('aria-busy')) return;
-    const done = await act(button, async () => (await send(fields), true), say);
+    const done = await act(fields.querySelector('[type=submit]'), async () => (await send(fields), true), say);
     if (done) dialog.close();
   });
 }
@@ -132,7 +133,12 @@ export function keep(list, items, key, make, show) {
     if (child !== place) list.insertBefore(child, place);
     last = child;
   }
-  for (const gone of before.values()) gone.remove();
+  for (const gone of before.values()) {
+    // Who works by keyboard goes on from where they were.
+    const near = gone.contains(document.activeElement) && (gone.nextElementSibling ?? gone.previousElementSibling ?? list.closest('section'));
+    gone.remove();
+    if (near) near.querySelector('button, a')?.focus();
+  }
 }
 
 export const megabytes = (bytes) => {

@@ -58,8 +58,7 @@ export class Sessions {
   #fill(card, { id, avatar, state, viewers, now }) {
     card.dataset.state = state;
     const chosen = id === this.#desk.id;
-    card.querySelector('.choose').toggleAttribute('aria-current', chosen);
-    if (chosen) card.querySelector('.choose').setAttribute('aria-current', 'true');
+    card.querySelector('.choose').setAttribute('aria-current', chosen);
     setText(card.querySelector('.who'), `${avatar}, ${STATES[state] ?? state}`);
     const waits = now?.queue_s >= 0.1 ? `, ${now.queue_s.toFixed(0)} s to say` : '';
     setText(card.querySelector('.how'), `${count(viewers, 'viewer')}${waits}`);

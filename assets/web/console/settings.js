@@ -15,10 +15,7 @@ export class Settings {
     this.#library = library;
     desk.addEventListener('look', () => this.#show());
     desk.addEventListener('chosen', () => this.#forget());
-    this.#form.addEventListener('input', () => {
-      this.#touched = Object.keys(this.#changes()).length > 0;
-      this.#form.querySelector('[type=submit]').disabled = !this.#touched;
-    });
+    this.#form.addEventListener('input', () => (this.#touched = Object.keys(this.#changes()).length > 0));
     this.#form.addEventListener('submit', (event) => {
       event.preventDefault();
       this.#change();
@@ -35,10 +32,9 @@ export class Settings {
 
   async #change() {
     const changes = this.#changes();
-    const button = this.#form.querySelector('[type=submit]');
-    if (!Object.keys(changes).length || button.getAttribute('aria-busy')) return;
+    if (!Object.keys(changes).length) return tell('It is so already.');
     const id = this.#desk.id;
-    const changed = await act(button, () => ask('PATCH', this.#desk.urls.session, changes));
+    const changed = await act(this.#form.querySelector('[type=submit]'), () => ask('PATCH', this.#desk.urls.session, changes));
     if (!changed) return;
     await this.#desk.refresh();
     this.#forget();
@@ -62,7 +58,6 @@ export class Settings {
     if (!this.#touched) {
       [avatar.value, model.value, source.value, bitrate.value] = [session.avatar, session.model, session.source, session.bitrate_kbps];
     }
-    this.#form.querySelector('[type=submit]').disabled = !this.#touched;
     const { now, size, idle_timeout_s: idle } = session;
     $('viewers-page').href = `./?session=${encodeURIComponent(session.id)}`;
     const facts = [

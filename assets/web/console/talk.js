@@ -39,6 +39,7 @@ export class Talk {
   /** Another session has its own list. */
   #begin() {
     $('utterances').replaceChildren();
+    this.#speech?.leave();
     const { speech } = this.#desk.urls;
     this.#speech = new Speech($('utterances'), speech, this.#desk.events, (error) => complain(error?.message));
   }
