@@ -17,8 +17,9 @@ ask --json '{"id":"example","avatar":"leo","idle_timeout_s":60}' "$at/v1/session
 ask "$at/v1/sessions"
 ask -X PATCH --json '{"bitrate_kbps":800}' "$at/v1/sessions/example"
 
-# It speaks a file, a text at once, and is interrupted.
+# It speaks a file, a second later a text instead, and is interrupted.
 ask --data-binary "@$sound" -H 'Content-Type: audio/wav' "$at/v1/sessions/example/speech"
+sleep 1
 ask --json '{"text":"Hello there. How are you?"}' "$at/v1/sessions/example/speech?interrupt=true"
 ask -X POST "$at/v1/sessions/example/interrupt"
 

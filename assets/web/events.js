@@ -39,6 +39,11 @@ export class Events extends EventTarget {
     return this.#opened;
   }
 
+  /** Tries again where it was refused: there is a token now. */
+  again() {
+    this.#follow();
+  }
+
   /** The one who held it needs it no more. */
   release() {
     if (--this.#holders === 0) document.removeEventListener('visibilitychange', this.#follow);

@@ -1,7 +1,10 @@
 """The console, in headless Chromium: what a person does at the desk."""
 
+import functools
 import re
 import subprocess
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -147,7 +150,7 @@ def test_the_keyboard_alone_speaks_a_text_and_makes_and_deletes_a_session(desk, 
     press("Enter")
     page.tab.locator("#utterances").get_by_text("spoken, ").wait_for()
 
-    page.tab.goto(page.tab.url)
+    page.tab.goto(f"{server.url}/console")
     page.wait_for_picture(30)
     go_to("New")
     press("Enter")
@@ -197,14 +200,16 @@ def test_nothing_is_asked_of_another_host_and_the_page_fits(desk, server):
         assert not unnamed, unnamed
 
 
-def test_a_private_server_is_entered_with_its_token(serve, open_page):
-    server = serve({"http.token": SECRET})
+def test_a_private_server_is_entered_with_its_token(serve, open_page, tmp_path):
+    server = serve({"http.token": SECRET, "recordings.folder": tmp_path})
     page = open_page(f"{server.url}/console")
     page.tab.set_default_timeout(PATIENCE)
     page.tab.get_by_label("Access token").fill(SECRET)
     page.tab.get_by_role("button", name="Enter", exact=True).click()
     page.wait_for_picture(30)
     page.tab.get_by_text("None yet.").wait_for()
+    # The events came in late, but all of them.
+    page.tab.locator("#log").get_by_text("1 viewer").first.wait_for()
     assert SECRET not in page.tab.url
 
 
@@ -225,20 +230,27 @@ def test_the_page_speaks_a_text_and_says_why_it_cannot(serve, quiet, open_page):
     assert page.tab.get_by_label("Text to be spoken").input_value() == "Hello there.", "it needn't be typed twice"
 
 
-def test_the_examples_run(quiet, open_page, tmp_path):
+def test_every_verb_is_asked_by_curl_and_nothing_is_left_behind(quiet, tmp_path):
     sound = tmp_path / "speech.wav"
     sound.write_bytes(sounds.speech(2))
     run = subprocess.run([ASSETS / "examples/verbs.sh", sound, quiet.url], capture_output=True, text=True, timeout=100)
     assert run.returncode == 0, run.stdout + run.stderr
     assert '"speech_started"' in run.stdout
-    assert quiet.get("/v1/sessions/example").status == 404, "it leaves nothing behind"
+    assert quiet.get("/v1/sessions/example").status == 404
+    assert quiet.get("/v1/recordings").json["recordings"] == []
 
-    # A page of another site, which has the avatar in it.
-    embed = (ASSETS / "web/examples/embed.html").read_text()
-    page = open_page("about:blank")
-    page.tab.route("http://127.0.0.1:9/", lambda route: route.fulfill(content_type="text/html", body=embed.replace("http://127.0.0.1:8080", quiet.url)))
-    page.tab.goto("http://127.0.0.1:9/")
-    page.tab.wait_for_function("document.getElementById('avatar').videoWidth > 0", timeout=PATIENCE)
+
+def test_a_page_of_another_site_embeds_the_avatar(quiet, open_page, tmp_path):
+    example = (ASSETS / "web/examples/embed.html").read_text()
+    (tmp_path / "index.html").write_text(example.replace("http://127.0.0.1:8080", quiet.url))
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        try:
+            page = open_page(f"http://127.0.0.1:{other.server_port}/")
+            page.tab.wait_for_function("document.getElementById('avatar').videoWidth > 0", timeout=PATIENCE)
+        finally:
+            other.shutdown()
     assert quiet.session()["viewers"] == 1
     page.tab.goto("about:blank")
     eventually(lambda: quiet.session()["viewers"] == 0, within=10)

@@ -70,6 +70,7 @@ addEventListener('online', () => stage.link !== 'playing' && player.start());
 desk.addEventListener('refused', ({ detail }) => trouble(detail));
 onToken(async () => {
   player.start();
+  desk.events.again();
   await desk.refresh();
   library.load();
 });
