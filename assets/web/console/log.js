@@ -15,6 +15,7 @@ const WORDS = {
   speech_dropped: ({ first, last }) => `${few(first, last)} will not be spoken`,
   state: ({ state }) => (state === 'talking' ? 'Talking' : 'At rest'),
   viewers: ({ viewers }) => count(viewers, 'viewer'),
+  publisher: ({ state }) => (state === 'joined' ? 'A voice is published' : 'The published voice has left'),
   memory: ({ level }) => `Memory is ${level === 'normal' ? 'normal again' : `at the level ${level}`}`,
   device: ({ heard, detail }) => (heard ? `The microphone is heard: ${detail}` : `The microphone is lost: ${detail}`),
   avatar: ({ avatar }) => `The avatar is ${avatar}`,

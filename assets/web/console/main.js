@@ -10,6 +10,7 @@ import { Actions } from './actions.js';
 import { Desk } from './desk.js';
 import { $, complain, setText, trouble } from './dom.js';
 import { Health } from './health.js';
+import { Imports } from './imports.js';
 import { Library } from './library.js';
 import { showLog } from './log.js';
 import { Microphone } from './microphone.js';
@@ -28,6 +29,7 @@ const figures = new Figures($('figures'));
 
 const desk = new Desk();
 const library = new Library(desk);
+const imports = new Imports(desk, library);
 new Sessions(desk, library, video);
 new Settings(desk, library);
 const talk = new Talk(desk);
@@ -72,7 +74,6 @@ onToken(async () => {
   player.start();
   desk.events.again();
   await desk.refresh();
-  library.load();
 });
 
 // ---- files that are dropped: sound is spoken, a picture becomes an avatar, a network a model ----
@@ -80,7 +81,7 @@ onToken(async () => {
 onDrop((files) => {
   const kind = (file) => (file.name.endsWith('.onnx') ? 'model' : /^(video|image)\//.test(file.type) ? 'avatar' : 'speech');
   const imported = files.find((file) => kind(file) !== 'speech');
-  if (imported) library.open(kind(imported), imported);
+  if (imported) imports.open(kind(imported), imported);
   talk.give(files.filter((file) => kind(file) === 'speech'));
 });
 

@@ -55,13 +55,14 @@ export class Sessions {
     return card;
   }
 
-  #fill(card, { id, avatar, state, viewers, now }) {
+  #fill(card, { id, avatar, state, viewers, published, now }) {
     card.dataset.state = state;
     const chosen = id === this.#desk.id;
     card.querySelector('.choose').setAttribute('aria-current', chosen);
     setText(card.querySelector('.who'), `${avatar}, ${STATES[state] ?? state}`);
     const waits = now?.queue_s >= 0.1 ? `, ${now.queue_s.toFixed(0)} s to say` : '';
-    setText(card.querySelector('.how'), `${count(viewers, 'viewer')}${waits}`);
+    const voice = published ? ', a voice comes in' : '';
+    setText(card.querySelector('.how'), `${count(viewers, 'viewer')}${voice}${waits}`);
   }
 
   /** Pictures for the cards, one after the other: the chosen one's is on the screen already. */
