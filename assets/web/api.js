@@ -17,6 +17,7 @@ export function addresses(session) {
     interrupt: own('interrupt'),
     events: own('events'),
     action: own('action'),
+    chat: own('chat'),
     recording: own('recording'),
     snapshot: own('snapshot'),
   };

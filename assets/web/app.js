@@ -44,17 +44,26 @@ function showSession(status) {
   document.title = `${name} · Mouthpiece`;
 }
 
+/** What only the one who controls may do: the viewers' token does none of it, so it isn't offered then. */
+let mayControl = true;
+
+function offerControl(may) {
+  mayControl = may;
+  for (const id of ['say', 'drop', 'utterances', 'interrupt', 'console']) $(id).hidden = !may;
+}
+
 /** Status and statistics, over and over, one request at a time. */
 async function watch() {
   for (;;) {
     let status = null;
-    if (stage.link === 'playing' || stage.link === 'waiting') {
+    if (mayControl && (stage.link === 'playing' || stage.link === 'waiting')) {
       try {
         status = await (await call(urls.status, { signal: AbortSignal.timeout(3000) })).json();
         showSession(status);
       } catch (error) {
         session = null;
         if (error instanceof TypeError) player.doubt();
+        if (error.status === 403) offerControl(false);
       }
     }
     figures.show(own(status), status?.process, await player.stats());
@@ -82,7 +91,10 @@ player.addEventListener('state', ({ detail }) => {
   if (detail.status === 401) askForToken();
 });
 
-onToken(() => player.start());
+onToken(() => {
+  offerControl(true);
+  player.start();
+});
 
 addEventListener('pagehide', () => player.stop());
 addEventListener('pageshow', ({ persisted }) => persisted && player.start());
@@ -116,7 +128,7 @@ $('interrupt').addEventListener('click', async () => {
 
 setInterval(() => speech.tick(performance.now(), session?.state === 'idle' && !session.queue_s), TICK);
 
-onDrop((files) => speech.give(files));
+onDrop((files) => speech.give(files), () => mayControl);
 
 token.takeFromAddress();
 if (matchMedia('(pointer: coarse)').matches) $('drop-title').textContent = 'Give a recording, and it is spoken';

@@ -1,10 +1,9 @@
 // Files that are dropped anywhere on the page.
 
 const root = document.documentElement;
-const holdsFiles = (event) => event.dataTransfer?.types.includes('Files');
-
-/** Calls `given` with the files that are let go over the page; `data-dragging` is set while they hover. */
-export function onDrop(given) {
+/** Calls `given` with the files that are let go over the page, where it `may`; `data-dragging` is set while they hover. */
+export function onDrop(given, may = () => true) {
+  const holdsFiles = (event) => may() && event.dataTransfer?.types.includes('Files');
   // Each element that is left while dragging tells so, hence the count.
   let depth = 0;
   addEventListener('dragenter', (event) => {

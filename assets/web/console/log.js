@@ -20,6 +20,8 @@ const WORDS = {
   device: ({ heard, detail }) => (heard ? `The microphone is heard: ${detail}` : `The microphone is lost: ${detail}`),
   avatar: ({ avatar }) => `The avatar is ${avatar}`,
   model: ({ model }) => `The model is ${model}`,
+  action: ({ clip, state, interrupted }) =>
+    `Action ${clip} ${state === 'started' ? 'began' : state === 'dropped' ? 'will not be played' : interrupted ? 'was cut short' : 'was played'}`,
   recording: ({ recording, state, reason }) => `Recording ${recording} ${state}${reason ? `: ${reason.replaceAll('_', ' ')}` : ''}`,
   job: ({ kind, id, state, progress, phase }) =>
     `Import of ${kind ?? ''} ${id}: ${state === 'running' ? `${Math.round((progress ?? 0) * 100)} %${phase ? `, ${phase}` : ''}` : state}`,

@@ -25,6 +25,10 @@ export class Talk {
       $('file').value = '';
     });
     $('interrupt').addEventListener('click', (event) => this.#interrupt(event.currentTarget));
+    $('forget').addEventListener('click', (event) => act(event.currentTarget, async () => {
+      await call(desk.urls.chat, { method: 'DELETE' });
+      tell('The conversation is forgotten.');
+    }));
     setInterval(() => {
       const now = desk.chosen?.now;
       this.#speech?.tick(performance.now(), now?.state === 'idle' && !now.queue_s);
@@ -47,6 +51,7 @@ export class Talk {
   #show() {
     const { status, chosen } = this.#desk;
     offerChat(status);
+    $('forget').hidden = !status?.text?.chat;
     if (!status) this.#speech?.silenced();
     setText($('text-hint'), status?.text?.speech === false ? NO_VOICE : HOW);
     for (const id of ['interrupt', 'file']) $(id).disabled = !chosen;
