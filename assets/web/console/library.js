@@ -9,7 +9,7 @@ export const MISSING = [404, 405, 501];
 const inUse = ({ used_by: by = [] }) => (by.length ? `, used by ${by.join(', ')}` : '');
 
 /** How well an avatar talks or a model fits, with what could be better; nothing of those that were never judged. */
-export const verdictOf = (verdict) => [verdict?.says, ...(verdict?.notes ?? [])].filter(Boolean).join(' ');
+export const verdictOf = (verdict) => [verdict?.says && `It ${verdict.says}.`, ...(verdict?.notes ?? [])].filter(Boolean).join(' ');
 
 /** What lies there and can't be used, in a sentence each. */
 const brokenOf = ({ broken = [] }) => broken.map(({ id, problem }) => `${id}: ${problem}.`).join(' ');

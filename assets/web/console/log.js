@@ -23,8 +23,8 @@ const WORDS = {
   action: ({ clip, state, interrupted }) =>
     `Action ${clip} ${state === 'started' ? 'began' : state === 'dropped' ? 'will not be played' : interrupted ? 'was cut short' : 'was played'}`,
   recording: ({ recording, state, reason }) => `Recording ${recording} ${state}${reason ? `: ${reason.replaceAll('_', ' ')}` : ''}`,
-  job: ({ kind, id, state, progress, phase }) =>
-    `Import of ${kind ?? ''} ${id}: ${state === 'running' ? `${Math.round((progress ?? 0) * 100)} %${phase ? `, ${phase}` : ''}` : state}`,
+  job: ({ kind, state, progress, phase }) =>
+    `Import of ${kind === 'avatar' ? 'an avatar' : `a ${kind}`}: ${state === 'running' ? `${Math.round((progress ?? 0) * 100)} %${phase ? `, ${phase}` : ''}` : state}`,
   reply: ({ utterance, text }) => `Answer, utterance ${utterance}: ${text}`,
   reply_ended: ({ whole, error }) => (error ? `The answer broke off: ${error}` : whole ? 'The answer is whole' : 'The answer was cut off'),
   ended: () => 'The session ended',
