@@ -49,7 +49,7 @@ let mayControl = true;
 
 function offerControl(may) {
   mayControl = may;
-  for (const id of ['say', 'drop', 'utterances', 'interrupt', 'console']) $(id).hidden = !may;
+  for (const id of ['say', 'drop', 'utterances', 'interrupt', 'desk']) $(id).hidden = !may;
 }
 
 /** Status and statistics, over and over, one request at a time. */

@@ -8,6 +8,9 @@ const LOOK = 1000;
 /** An answer that takes longer is none, in ms. */
 const PATIENCE = 4000;
 
+/** The session that there always is. */
+export const LIVE = 'live';
+
 const json = async (url) => (await call(url, { signal: AbortSignal.timeout(PATIENCE) })).json();
 
 /**
@@ -54,8 +57,9 @@ export class Desk extends EventTarget {
 
   /** Looks now: something was changed. */
   async refresh() {
-    this.#looking ??= this.#look().finally(() => (this.#looking = null));
+    // One that is under way may have asked before the change.
     await this.#looking;
+    await (this.#looking ??= this.#look().finally(() => (this.#looking = null)));
   }
 
   /** Looks over and over. */

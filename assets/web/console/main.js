@@ -7,7 +7,7 @@ import { Figures } from '../figures.js';
 import { Player } from '../player.js';
 import { Stage } from '../stage.js';
 import { Actions } from './actions.js';
-import { Desk } from './desk.js';
+import { Desk, LIVE } from './desk.js';
 import { $, complain, setText, trouble } from './dom.js';
 import { Health } from './health.js';
 import { Imports } from './imports.js';
@@ -18,9 +18,6 @@ import { Recordings } from './recordings.js';
 import { Sessions } from './sessions.js';
 import { Settings } from './settings.js';
 import { Talk } from './talk.js';
-
-/** The session that there always is. */
-const LIVE = 'live';
 
 const video = $('video');
 const player = new Player(video);

@@ -1,6 +1,7 @@
 // The sessions: a card with a picture for each, made and deleted.
 
 import { addresses, ask, call, one, urls } from '../api.js';
+import { LIVE } from './desk.js';
 import { $, act, complain, count, el, form, iconButton, keep, options, setText, sure, tell } from './dom.js';
 
 /** One picture so often, of one session after the other, in ms: what it costs doesn't grow with their number. */
@@ -51,7 +52,7 @@ export class Sessions {
     const words = el('span', { class: 'words' }, el('b', { textContent: id }), el('span', { class: 'who' }), el('span', { class: 'how' }));
     const choose = el('button', { type: 'button', class: 'choose', onclick: () => this.#desk.choose(id) }, picture, words);
     const card = el('li', { class: 'card' }, choose);
-    if (id !== 'live') card.append(iconButton('bin', `Delete the session ${id}`, (event) => this.#delete(id, event.currentTarget)));
+    if (id !== LIVE) card.append(iconButton('bin', `Delete the session ${id}`, (event) => this.#delete(id, event.currentTarget)));
     return card;
   }
 
@@ -111,8 +112,9 @@ export class Sessions {
   async #delete(id, button) {
     const { viewers = 0 } = this.#desk.sessions.find((session) => session.id === id) ?? {};
     if (!(await sure(`Delete the session ${id}?`, viewers ? `${count(viewers, 'viewer')} will be told goodbye.` : 'Nobody watches it.'))) return;
-    await act(button, () => call(one(urls.sessions, id), { method: 'DELETE' }));
+    const gone = await act(button, async () => (await call(one(urls.sessions, id), { method: 'DELETE' }), true));
+    if (gone && id === this.#desk.id) this.#desk.choose(LIVE);
     await this.#desk.refresh();
-    if (!this.#desk.sessions.some((session) => session.id === id)) tell(`The session ${id} is deleted.`);
+    if (gone) tell(`The session ${id} is deleted.`);
   }
 }
