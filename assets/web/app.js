@@ -8,6 +8,7 @@ import { Figures } from './figures.js';
 import { showKeyed } from './key.js';
 import { Player } from './player.js';
 import { offerChat, onText } from './say.js';
+import { Publisher } from './publish.js';
 import { Speech } from './speech.js';
 import { setText, Stage } from './stage.js';
 
@@ -22,6 +23,7 @@ const video = $('video');
 
 const player = new Player(video);
 const stage = new Stage(video, player);
+const publisher = new Publisher();
 const figures = new Figures($('figures'));
 const speech = new Speech($('utterances'), urls.speech, new Events(urls.events), (error) => complain(error?.message));
 
@@ -49,7 +51,7 @@ let mayControl = true;
 
 function offerControl(may) {
   mayControl = may;
-  for (const id of ['say', 'drop', 'utterances', 'interrupt', 'desk']) $(id).hidden = !may;
+  for (const id of ['say', 'drop', 'utterances', 'talk', 'interrupt', 'desk']) $(id).hidden = !may;
 }
 
 /** Status and statistics, over and over, one request at a time. */
@@ -87,6 +89,7 @@ player.addEventListener('state', ({ detail }) => {
   // A server that went took its queue with it.
   if (detail.state === 'away') speech.silenced();
   $('interrupt').disabled = detail.state !== 'playing';
+  offerTalk();
   // The one refusal that the person who watches can mend.
   if (detail.status === 401) askForToken();
 });
@@ -96,7 +99,10 @@ onToken(() => {
   player.start();
 });
 
-addEventListener('pagehide', () => player.stop());
+addEventListener('pagehide', () => {
+  player.stop();
+  publisher.stop();
+});
 addEventListener('pageshow', ({ persisted }) => persisted && player.start());
 addEventListener('online', () => stage.link !== 'playing' && player.start());
 
@@ -107,6 +113,24 @@ $('full').addEventListener('click', () => {
   if (document.fullscreenElement) document.exitFullscreen();
   else $('stage').requestFullscreen();
 });
+
+// ---- the microphone ----
+
+const TALK = { off: 'Talk', starting: 'Connecting …', on: 'Stop talking' };
+
+/** Who talks can always end it. */
+function offerTalk() {
+  $('talk').disabled = stage.link !== 'playing' && root.dataset.talk !== 'on';
+}
+
+publisher.addEventListener('state', ({ detail }) => {
+  root.dataset.talk = detail.state;
+  setText($('talk-text'), TALK[detail.state]);
+  $('talk-icon').setAttribute('href', detail.state === 'on' ? '#icon-stop' : '#icon-talk');
+  complain(detail.reason);
+  offerTalk();
+});
+$('talk').addEventListener('click', () => publisher.toggle());
 
 // ---- speech ----
 
