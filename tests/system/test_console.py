@@ -9,6 +9,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 import browser
+import importing
 import sounds
 from server import ASSETS, Server, eventually
 
@@ -184,6 +185,57 @@ def test_a_file_is_dropped_and_spoken_or_refused_in_a_sentence(desk):
     dialog = page.tab.get_by_role("dialog", name="Import an avatar")
     dialog.wait_for()
     assert dialog.get_by_label("Name").input_value() == "my-face"
+
+
+def there(server, path, method="GET"):
+    """Leaves a test out where the server has no such route."""
+    if server.request(method, path).status in (404, 501):
+        pytest.skip(f"this server has no {path}")
+
+
+def test_a_named_clip_is_played(desk, server):
+    there(server, "/v1/avatars/ava")
+    page = desk()
+    button(page, "nod").click()
+    page.tab.get_by_text("nod: now.").wait_for()
+    page.tab.locator("#log").get_by_text("Action nod began").wait_for()
+    button(page, "Back to rest").click()
+    page.tab.locator("#log").get_by_text("Action nod was").wait_for()
+
+
+def test_the_microphone_is_a_sessions_voice_until_it_is_switched_off(desk, server):
+    there(server, "/whip/live", "OPTIONS")
+    page = desk(permissions=["microphone"])
+    button(page, "Microphone").click()
+    button(page, "Microphone is on").wait_for()
+    page.tab.locator("#log").get_by_text("A voice is published").wait_for()
+    assert server.session()["published"]
+    button(page, "Microphone is on").click()
+    button(page, "Microphone").wait_for()
+    eventually(lambda: not server.session()["published"], 10)
+
+
+def test_an_import_is_followed_to_its_end_and_an_avatar_deleted(serve, open_page, assets, tmp_path):
+    server = serve({"assets": assets, "recordings.folder": tmp_path})
+    there(server, "/v1/avatars")
+    page = open_page(f"{server.url}/console")
+    page.tab.set_default_timeout(PATIENCE)
+    cards = page.tab.locator("#avatars")
+    cards.get_by_text("used by live").wait_for()
+    importing.ffmpeg("-f", "lavfi", "-i", "color=gray:s=320x400", "-frames:v", "1", tmp_path / "nobody.png")
+    button(page, "Import").first.click()
+    dialog = page.tab.get_by_role("dialog", name="Import an avatar")
+    dialog.get_by_label("Video or photo").set_input_files(tmp_path / "nobody.png")
+    assert dialog.get_by_label("Name").input_value() == "nobody"
+    dialog.get_by_role("button", name="Import").click()
+    page.tab.locator("#jobs").get_by_text("avatar nobody").wait_for()
+    page.tab.locator("#jobs").get_by_text("failed").wait_for()
+    page.tab.get_by_role("alert").get_by_text("The import ended: ").wait_for()
+
+    button(page, "Delete the avatar leo").click()
+    page.tab.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    cards.get_by_text("leo").wait_for(state="detached")
+    assert not (assets / "avatars/leo").exists()
 
 
 def test_nothing_is_asked_of_another_host_and_the_page_fits(desk, server):
