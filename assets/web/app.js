@@ -27,8 +27,9 @@ const publisher = new Publisher();
 const figures = new Figures($('figures'));
 const speech = new Speech($('utterances'), urls.speech, new Events(urls.events), (error) => complain(error?.message));
 
-/** What the server says of the session. */
+/** What the server says of the session, and when it was asked. */
 let session = null;
+let asked = -Infinity;
 
 function complain(text) {
   $('message').hidden = !text;
@@ -59,9 +60,11 @@ async function watch() {
   for (;;) {
     let status = null;
     if (mayControl && (stage.link === 'playing' || stage.link === 'waiting')) {
+      const now = performance.now();
       try {
         status = await (await call(urls.status, { signal: AbortSignal.timeout(3000) })).json();
         showSession(status);
+        asked = now;
       } catch (error) {
         session = null;
         if (error instanceof TypeError) player.doubt();
@@ -150,7 +153,10 @@ $('interrupt').addEventListener('click', async () => {
   }
 });
 
-setInterval(() => speech.tick(performance.now(), session?.state === 'idle' && !session.queue_s), TICK);
+setInterval(() => {
+  const quiet = session?.state === 'idle' && !session.queue_s;
+  speech.tick(performance.now(), quiet ? asked : -Infinity);
+}, TICK);
 
 onDrop((files) => speech.give(files), () => mayControl);
 

@@ -76,11 +76,11 @@ export class Speech {
     for (const entry of this.#entries) this.#release(entry);
   }
 
-  /** Moves the bars on; `quiet` when the server has nothing more to say. */
+  /** Moves the bars on; `quiet` is when the server was last asked and had nothing to say, -Infinity while it has. */
   tick(now, quiet) {
     for (const entry of this.#entries) {
       // Its events were lost.
-      if (quiet && ['waiting', 'speaking'].includes(entry.state) && now > entry.taken + QUIET) {
+      if (['waiting', 'speaking'].includes(entry.state) && quiet > entry.taken + QUIET) {
         this.#set(entry, 'said', 'spoken', null);
       }
       if (entry.state === 'speaking' && entry.length) this.#bar(entry, (now - entry.from) / (entry.length * 1000));

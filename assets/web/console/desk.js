@@ -24,6 +24,8 @@ export class Desk extends EventTarget {
   status = null;
   /** `/v1/sessions`, and in each as `now` what the status says of it. */
   sessions = [];
+  /** When the server was asked for them, by `performance.now()`. */
+  asked = -Infinity;
   /** The chosen session's name and addresses. */
   id = '';
   urls = null;
@@ -71,10 +73,12 @@ export class Desk extends EventTarget {
   }
 
   async #look() {
+    const asked = performance.now();
     try {
       const [status, { sessions }] = await Promise.all([json(urls.status), json(urls.sessions)]);
       const upSince = Date.now() - status.uptime_s * 1000;
       this.status = status;
+      this.asked = asked;
       this.sessions = sessions.map((session) => ({ ...session, now: status.sessions.find(({ id }) => id === session.id) ?? null }));
       // Clocks and answers jitter; a server that was started anew is younger by more.
       if (Math.abs(upSince - this.#upSince) > 5000) {

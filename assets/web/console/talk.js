@@ -31,7 +31,7 @@ export class Talk {
     }));
     setInterval(() => {
       const now = desk.chosen?.now;
-      this.#speech?.tick(performance.now(), now?.state === 'idle' && !now.queue_s);
+      this.#speech?.tick(performance.now(), now?.state === 'idle' && !now.queue_s ? desk.asked : -Infinity);
     }, TICK);
   }
 
