@@ -23,6 +23,10 @@ sleep 1
 ask --json '{"text":"Hello there. How are you?"}' "$at/v1/sessions/example/speech?interrupt=true"
 ask -X POST "$at/v1/sessions/example/interrupt"
 
+# It nods, and rests again.
+ask --json '{"clip":"nod","when":"now","loops":2}' "$at/v1/sessions/example/action"
+ask --json '{"clip":"idle"}' "$at/v1/sessions/example/action"
+
 # What happened, from the first event on: it goes on until the time is up.
 ask -N --max-time 2 -H 'Last-Event-ID: 0' "$at/v1/sessions/example/events" || true
 
@@ -34,6 +38,13 @@ ask --json '{"action":"stop"}' "$at/v1/sessions/example/recording"
 ask "$at/v1/recordings"
 ask -o "$files/example.mp4" "$at/v1/recordings/$recording"
 ask -X DELETE "$at/v1/recordings/$recording"
+
+# What lies on the server. An import: -F id=me -F file=@me.mp4 to /v1/avatars, then GET /v1/jobs/ID until it is done.
+ask "$at/v1/avatars"
+ask "$at/v1/avatars/leo"
+ask -o "$files/leo.jpg" "$at/v1/avatars/leo/poster"
+ask "$at/v1/models"
+ask "$at/v1/jobs"
 
 # How the server is, and its memory back.
 ask "$at/v1/status"

@@ -26,6 +26,8 @@ pub(super) struct Status {
 struct Text {
     /// There is somebody who speaks it.
     speech: bool,
+    /// There is somebody who answers it.
+    chat: bool,
 }
 
 #[derive(Serialize)]
@@ -127,6 +129,7 @@ pub(super) async fn status(State(app): State<App>) -> Json<Status> {
         uptime_s: (app.started.elapsed().as_secs_f64() * 10.0).round() / 10.0,
         text: Text {
             speech: app.tts.on(),
+            chat: app.chat.on(),
         },
         sessions: sessions.iter().map(|s| session(&app, s)).collect(),
         process: Process {
