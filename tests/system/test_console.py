@@ -221,8 +221,8 @@ def test_an_import_is_followed_to_its_end_and_an_avatar_deleted(serve, open_page
     dialog.get_by_label("Video or photo").set_input_files(tmp_path / "nobody.png")
     assert dialog.get_by_label("Name").input_value() == "nobody"
     dialog.get_by_role("button", name="Import").click()
-    page.tab.locator("#jobs").get_by_text("avatar nobody").wait_for()
-    page.tab.locator("#jobs").get_by_text("failed").wait_for()
+    page.tab.locator("#jobs").get_by_text("avatar nobody").first.wait_for()
+    page.tab.locator("#jobs").get_by_text("failed").first.wait_for()
     page.tab.get_by_role("alert").get_by_text("The import ended: ").wait_for()
 
     button(page, "Delete the avatar leo").click()

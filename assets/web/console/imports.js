@@ -16,6 +16,8 @@ const nameOf = (file) =>
 export class Imports {
   #library;
   #jobs = [];
+  /** Those whose end is still to be told. */
+  #begun = new Set();
   #kind = 'avatar';
   #asking = null;
 
@@ -69,7 +71,8 @@ export class Imports {
     const bar = fields.querySelector('progress');
     bar.hidden = false;
     try {
-      await send(kind === 'avatar' ? urls.avatars : urls.models, body, {}, (part) => (bar.value = part));
+      const { job } = await send(kind === 'avatar' ? urls.avatars : urls.models, body, {}, (part) => (bar.value = part));
+      this.#begun.add(job.split('/').pop());
     } catch (error) {
       throw MISSING.includes(error.status) ? Object.assign(error, { message: `This server takes no ${kind}s here: import it with the program.` }) : error;
     } finally {
@@ -94,10 +97,12 @@ export class Imports {
         // A server without imports has none that run.
         return;
       }
-      const ran = this.#jobs.filter(({ state }) => state === 'running').map(({ id }) => id);
       this.#jobs = jobs;
       this.#showJobs();
-      for (const job of jobs.filter(({ id, state }) => ran.includes(id) && state !== 'running')) this.#over(job);
+      for (const job of jobs) {
+        if (job.state === 'running') this.#begun.add(job.id);
+        else if (this.#begun.delete(job.id)) this.#over(job);
+      }
       if (!jobs.some(({ state }) => state === 'running')) return;
       await new Promise((resolve) => setTimeout(resolve, JOBS));
     }
