@@ -8,6 +8,7 @@ const at = (path) => new URL(path, document.baseURI);
 /** Where things are, relative to the page, so that a proxy may put it under a path of its own. */
 export const urls = {
   whep: at(`whep/${encodeURIComponent(SESSION)}`),
+  whip: at(`whip/${encodeURIComponent(SESSION)}`),
   status: at('v1/status'),
   speech: at(`v1/sessions/${encodeURIComponent(SESSION)}/speech`),
   interrupt: at(`v1/sessions/${encodeURIComponent(SESSION)}/interrupt`),

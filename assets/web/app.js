@@ -4,6 +4,7 @@ import { call, own, token, urls } from './api.js';
 import { Figures } from './figures.js';
 import { showKeyed } from './key.js';
 import { Player } from './player.js';
+import { Publisher } from './publish.js';
 import { Speech } from './speech.js';
 
 /** How often the server is asked how it is, in ms. */
@@ -16,6 +17,7 @@ const root = document.documentElement;
 const video = $('video');
 
 const player = new Player(video);
+const publisher = new Publisher();
 const figures = new Figures($('figures'));
 const speech = new Speech($('utterances'), (error) => complain(error?.message));
 
@@ -47,6 +49,8 @@ function showState() {
   setText($('state-text'), short);
   root.dataset.state = state;
   $('interrupt').disabled = link.state !== 'playing';
+  // Who talks can always end it.
+  $('talk').disabled = link.state !== 'playing' && root.dataset.talk !== 'on';
 }
 
 /** Only a change is written, so that a screen reader hears each state once. */
@@ -118,7 +122,10 @@ $('ask-form').addEventListener('submit', () => {
 // Escape would leave a page that shows nothing and says nothing.
 $('ask').addEventListener('cancel', (event) => event.preventDefault());
 
-addEventListener('pagehide', () => player.stop());
+addEventListener('pagehide', () => {
+  player.stop();
+  publisher.stop();
+});
 addEventListener('pageshow', ({ persisted }) => persisted && player.start());
 addEventListener('online', () => link.state !== 'playing' && player.start());
 
@@ -168,6 +175,19 @@ $('full').addEventListener('click', () => {
   if (document.fullscreenElement) document.exitFullscreen();
   else $('stage').requestFullscreen();
 });
+
+// ---- the microphone ----
+
+const TALK = { off: 'Talk', starting: 'Connecting …', on: 'Stop talking' };
+
+publisher.addEventListener('state', ({ detail }) => {
+  root.dataset.talk = detail.state;
+  setText($('talk-text'), TALK[detail.state]);
+  $('talk-icon').setAttribute('href', detail.state === 'on' ? '#icon-stop' : '#icon-talk');
+  complain(detail.reason);
+  showState();
+});
+$('talk').addEventListener('click', () => publisher.toggle());
 
 // ---- speech ----
 

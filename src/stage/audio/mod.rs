@@ -1,4 +1,4 @@
-//! Sound in: whatever a device or a file has, as chunks of 40 ms at both rates.
+//! Sound in: whatever a device, a file or a publisher has, as chunks of 40 ms at both rates.
 
 mod decode; // a sound file -> samples
 pub mod device; // what cpal finds, opened
