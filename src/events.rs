@@ -68,6 +68,11 @@ pub enum Event {
         /// How many there are now.
         viewers: usize,
     },
+    /// Somebody publishes a voice, or does no longer.
+    Publisher {
+        /// `joined` or `left`.
+        state: &'static str,
+    },
     /// The memory budget is fuller, or less full.
     Memory {
         /// How full it is: `normal`, `light`, `hard` or `over`.

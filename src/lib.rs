@@ -3,13 +3,15 @@
 //! # The path
 //!
 //! ```text
-//! device ─▶ tap ─▶ door ─▶ ring 3 ─┐
-//! speech ─▶ queue ─▶ 10 chunks ────┼▶ script ─▶ renderer ─▶ ring 2 ─▶ encoders ─▶ hub ─▶ viewers
-//! file ───▶ loop  ─▶ 10 chunks ────┘   mel, voice, lip-sync, compose          └─▶ ring 1 ─▶ window
+//! device ─▶ tap ─────┬▶ door ─▶ ring 3 ─┐
+//! voice ──▶ jitter ──┘                  │
+//! speech ─▶ queue ─▶ 10 chunks ─────────┼▶ script ─▶ renderer ─▶ ring 2 ─▶ encoders ─▶ hub ─▶ viewers
+//! file ───▶ loop  ─▶ 10 chunks ─────────┘   mel, voice, lip-sync, compose          └─▶ ring 1 ─▶ window
 //! ```
 //!
 //! Text is pushed speech too: [`stage::tts`] makes it, [`run::say`] pushes it. So is
-//! what [`stage::chat`] has answered, by [`run::chat`].
+//! what [`stage::chat`] has answered, by [`run::chat`]. A voice is what somebody publishes
+//! by WHIP: it is live sound, in the place of the device or file.
 //!
 //! One chunk of 40 ms, one frame: [`media::AudioChunk`] goes in, [`pool::Frame`] and
 //! [`media::Packet`] come out, and what belongs together has the same `pts`.
@@ -28,6 +30,7 @@
 //! |---|---|---|
 //! | device callback | pushes samples into a tap | nothing, ever |
 //! | `capture` | cuts chunks; the device is opened by helpers aside | samples |
+//! | `publisher` | decodes a published voice, one each | packets, their time |
 //! | `speech`, `loop` | decode sound files ahead | room |
 //! | `clip` | decodes the avatar's pictures ahead | room |
 //! | `render` | everything from a chunk to a frame, and Opus | a chunk, or 40 ms |

@@ -23,6 +23,7 @@ mod stream;
 mod text;
 pub mod upload;
 pub mod whep;
+mod whip;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -233,7 +234,7 @@ pub fn routes(app: App, config: &Config) -> Router {
         .route("/v1/sessions/{id}/events", get(events::events))
         .merge(compat.endless)
         .layer(from_fn_with_state(auth.clone(), auth::require_here));
-    let guarded = guarded.merge(endless);
+    let guarded = guarded.merge(endless).merge(whip::routes(auth.clone()));
     let open = config.token.is_empty();
     let guarded = if open {
         guarded.layer(from_fn(origin::own_pages))

@@ -57,10 +57,14 @@ pub(super) struct Shown {
     size: Size,
     bitrate_kbps: u32,
     source: Source,
+    /// Whether somebody publishes a voice in the source's place.
+    published: bool,
     /// 0: never closed for being idle.
     idle_timeout_s: u64,
     /// Where it is watched.
     whep: String,
+    /// Where a voice is published.
+    whip: String,
 }
 
 #[derive(Serialize)]
@@ -203,7 +207,9 @@ fn show(app: &App, session: &Session) -> Shown {
         },
         bitrate_kbps: session.video_kbps(),
         source: session.source(),
+        published: session.published(),
         idle_timeout_s: session.idle_timeout.as_secs(),
         whep: format!("/whep/{}", session.id),
+        whip: format!("/whip/{}", session.id),
     }
 }

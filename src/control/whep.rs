@@ -19,7 +19,7 @@ use futures_util::StreamExt;
 use super::auth::{self, Auth};
 use super::problem::Problem;
 use crate::hub::Hub;
-use crate::stage::send::{OfferError, TrickleError, Trickled, Viewers};
+use crate::stage::send::{Answer, OfferError, TrickleError, Trickled, Viewers};
 use crate::stats::Stats;
 
 /// Bytes of an offer: browsers send 5 to 10 kB.
@@ -77,7 +77,7 @@ pub fn routes(state: State, auth: Auth) -> Router {
         .layer(from_fn_with_state(auth, auth::require));
     let viewer = delete(leave)
         .patch(trickle)
-        .options(viewer_options)
+        .options(connection_options)
         .fallback(|| not_allowed("PATCH, DELETE, OPTIONS"));
     Router::new()
         .route("/whep/{session}", session)
@@ -101,8 +101,13 @@ async fn offer(
         }
         Found::Nothing => return Err(no_session(&session)),
     };
-    let sdp = text(&headers, body, SDP).await?;
+    let sdp = read_offer(&headers, body).await?;
     let answer = state.viewers.offer(&session, &hub, &stats, &sdp).await?;
+    Ok(created(&uri, answer, &state.viewers))
+}
+
+/// 201 with what an offer to `uri` got.
+pub(super) fn created(uri: &Uri, answer: Answer, viewers: &Viewers) -> Response {
     let location = format!("{}/{}", uri.path(), answer.id);
     let mut response = (StatusCode::CREATED, answer.sdp).into_response();
     let headers = response.headers_mut();
@@ -111,8 +116,8 @@ async fn offer(
     headers.insert(ETAG, quoted(&answer.etag));
     let location = HeaderValue::try_from(location).expect("it was a request's path");
     headers.insert(LOCATION, location);
-    add_links(headers, &state.viewers);
-    Ok(response)
+    add_links(headers, viewers);
+    response
 }
 
 async fn session_options(
@@ -122,12 +127,17 @@ async fn session_options(
     if matches!((state.sessions)(&session), Found::Nothing) {
         return Err(no_session(&session));
     }
+    Ok(offers_taken(&state.viewers))
+}
+
+/// What an address that takes offers says of itself.
+pub(super) fn offers_taken(viewers: &Viewers) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
     headers.insert(ACCEPT_POST, HeaderValue::from_static(SDP));
     headers.insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
-    add_links(headers, &state.viewers);
-    Ok(response)
+    add_links(headers, viewers);
+    response
 }
 
 async fn trickle(
@@ -136,12 +146,23 @@ async fn trickle(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    if !state.viewers.has(&session, &id) {
+    change(&state.viewers, &session, &id, &headers, body).await
+}
+
+/// Takes a fragment for the connection `id` of `session`.
+pub(super) async fn change(
+    viewers: &Viewers,
+    session: &str,
+    id: &str,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    if !viewers.has(session, id) {
         return Err(TrickleError::Gone.into());
     }
-    let fragment = text(&headers, body, FRAGMENT).await?;
+    let fragment = text(headers, body, FRAGMENT).await?;
     let if_match = headers.get(IF_MATCH).and_then(|etag| etag.to_str().ok());
-    match state.viewers.trickle(&id, if_match, &fragment).await? {
+    match viewers.trickle(id, if_match, &fragment).await? {
         Trickled::Added => Ok(StatusCode::NO_CONTENT.into_response()),
         Trickled::Restarted { etag, fragment } => {
             let mut response = fragment.into_response();
@@ -157,14 +178,20 @@ async fn leave(
     Shared(state): Shared<State>,
     Path((session, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    if state.viewers.has(&session, &id) && state.viewers.close(&id) {
+    end(&state.viewers, &session, &id)
+}
+
+/// Ends the connection `id` of `session`.
+pub(super) fn end(viewers: &Viewers, session: &str, id: &str) -> Result<StatusCode, Problem> {
+    if viewers.has(session, id) && viewers.close(id) {
         Ok(StatusCode::OK)
     } else {
         Err(TrickleError::Gone.into())
     }
 }
 
-async fn viewer_options() -> Response {
+/// What a connection's address says of itself.
+pub(super) async fn connection_options() -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
     headers.insert(ACCEPT_PATCH, HeaderValue::from_static(FRAGMENT));
@@ -172,7 +199,8 @@ async fn viewer_options() -> Response {
     response
 }
 
-async fn not_allowed(allowed: &'static str) -> Response {
+/// 405, with what is allowed.
+pub(super) async fn not_allowed(allowed: &'static str) -> Response {
     let detail = format!("this address takes {allowed}");
     let mut response = Problem::method_not_allowed(detail).into_response();
     let allowed = HeaderValue::from_static(allowed);
@@ -194,6 +222,11 @@ fn add_links(headers: &mut HeaderMap, viewers: &Viewers) {
 
 fn quoted(etag: &str) -> HeaderValue {
     HeaderValue::try_from(format!("\"{etag}\"")).expect("an ETag of ours is hex")
+}
+
+/// The offer that a body is.
+pub(super) async fn read_offer(headers: &HeaderMap, body: Body) -> Result<String, Problem> {
+    text(headers, body, SDP).await
 }
 
 /// The body as text, if it is of the `wanted` type and not too large.
@@ -242,11 +275,17 @@ impl From<OfferError> for Problem {
     fn from(error: OfferError) -> Self {
         let detail = error.to_string();
         match error {
-            OfferError::Broken(_) | OfferError::NoVideo => Self::unprocessable(detail),
-            OfferError::NoCodec => Self::new(StatusCode::NOT_ACCEPTABLE, detail),
-            OfferError::Full(_) | OfferError::Refused | OfferError::Stopping => {
-                Self::unavailable(detail).retry_after(SEAT_AFTER)
+            OfferError::Broken(_) | OfferError::NoVideo | OfferError::NoVoice => {
+                Self::unprocessable(detail)
             }
+            OfferError::NoCodec | OfferError::NoOpus => {
+                Self::new(StatusCode::NOT_ACCEPTABLE, detail)
+            }
+            OfferError::Taken => Self::conflict(detail),
+            OfferError::Crowded(_)
+            | OfferError::Full(_)
+            | OfferError::Refused
+            | OfferError::Stopping => Self::unavailable(detail).retry_after(SEAT_AFTER),
             OfferError::Failed(_) => Self::internal(detail),
         }
     }

@@ -1,7 +1,7 @@
 //! The two loops of a live session: render and encode.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
@@ -17,6 +17,7 @@ use crate::run::pacer::Pacer;
 use crate::run::renderer::{Action, Change};
 use crate::run::script::{Interrupted, Script};
 use crate::run::speech::{Accepted, Opened};
+use crate::stage::audio::inlet::Inlet;
 use crate::stage::encode::{Opus, Pictures};
 use crate::stage::still::Still;
 use crate::stats::Stats;
@@ -62,6 +63,8 @@ pub(super) struct Rendering {
     /// The encode thread answers; here they only count as somebody who watches.
     pub stills: Receiver<Asked>,
     pub previewed: Arc<AtomicBool>,
+    /// Only seen: it ends with its owners.
+    pub inlet: Weak<Inlet>,
 }
 
 impl Rendering {
@@ -80,6 +83,9 @@ impl Rendering {
             while let Ok(order) = self.orders.try_recv() {
                 self.obey(order);
             }
+            let inlet = self.inlet.upgrade();
+            let published = inlet.is_some_and(|inlet| inlet.published());
+            self.script.set_published(published);
             let in_time = pacer.behind(now) < FRAME_PERIOD;
             self.turn(now, pts, live.as_ref(), in_time);
         }

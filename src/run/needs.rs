@@ -9,7 +9,7 @@ use crate::avatar::{Avatar, SPARE};
 use crate::memory::Formula;
 use crate::pool::Size;
 use crate::run::session::FRAMES;
-use crate::stage::send::VIEWER_BYTES;
+use crate::stage::send::{PUBLISHER_BYTES, VIEWER_BYTES};
 
 /// The program: 12 MB of its own code, 22 of libraries' (OpenCV's and those that it
 /// brings are 15 of them), 8 of tables, stacks and the page's server.
@@ -43,9 +43,10 @@ pub fn formula(budget: u64, avatar: &Avatar, model: (&str, u64), viewers: u32) -
         )
 }
 
-/// What one more session of pictures of this size takes, in bytes.
+/// What one more session of pictures of this size takes, in bytes, with a voice that
+/// is published for it.
 pub fn session(size: Size) -> u64 {
-    SESSION + VP8 * size.i420_bytes() as u64 + swap(size)
+    SESSION + PUBLISHER_BYTES + VP8 * size.i420_bytes() as u64 + swap(size)
 }
 
 /// What an action takes while it plays, of pictures of this size, in bytes.

@@ -3,7 +3,8 @@
 //! Speech brings its future with it: when it begins, what waited of the source
 //! is let go and the line is filled from the speech at once, so that the mouth
 //! moves with the next frame. Live sound has no future to read, so its line
-//! begins with silence, and that is its delay.
+//! begins with silence, and that is its delay. A voice that is published is live
+//! sound, in the place of whatever the source is.
 //!
 //! A stream that is slower than the voice leaves the line short. The model then
 //! hears silence in place of what has not come, so that the picture is never
@@ -66,6 +67,8 @@ pub struct Script {
     voice: Voice,
     looped: Option<Looped>,
     hush: Duration,
+    /// Whether live sound is all that the source has to say.
+    published: bool,
     stats: Arc<Stats>,
     /// Whose chunks are in the renderer's line, and whether they are their last.
     line: VecDeque<(Speaker, bool)>,
@@ -100,6 +103,7 @@ impl Script {
             voice,
             looped: file.map(Looped::start).transpose()?,
             hush: Duration::ZERO,
+            published: false,
             edge: 0.0,
             cut: false,
             late: false,
@@ -175,6 +179,14 @@ impl Script {
     /// Plays another file in a loop while nothing is pushed, or none.
     pub fn set_looped(&mut self, looped: Option<Looped>) {
         self.looped = looped;
+    }
+
+    /// While somebody publishes, live sound is heard in the place of a file that
+    /// loops.
+    pub fn set_published(&mut self, published: bool) {
+        if std::mem::replace(&mut self.published, published) && !published {
+            self.hush();
+        }
     }
 
     /// Silences what is pushed, whether it plays or waits, and a file that loops.
@@ -306,6 +318,9 @@ impl Script {
     }
 
     fn next_of_source(&mut self, now: Instant, live: Option<&AudioChunk>) -> AudioChunk {
+        if self.published {
+            return live.copied().unwrap_or(AudioChunk::SILENCE);
+        }
         if !self.hush.is_zero() {
             self.hush = self.hush.saturating_sub(FRAME_PERIOD);
             return AudioChunk::SILENCE;
