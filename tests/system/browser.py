@@ -18,7 +18,7 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # A microphone that beeps, for who is permitted to listen to it.
+    # A microphone that says the welcome speech, for who is permitted to listen to it.
     "--use-fake-device-for-media-stream",
 ]
 
@@ -66,11 +66,11 @@ PICTURES = """async ([seconds, width, height]) => {
 
 
 
-def launch():
-    """Playwright and a Chromium; close both with `.stop()` of the first."""
+def launch(voice):
+    """Playwright and a Chromium whose microphone hears the WAV file `voice`; close both with `.stop()` of the first."""
     driver = sync_playwright().start()
     where = {"executable_path": INSTALLED[0]} if INSTALLED else {}
-    return driver, driver.chromium.launch(headless=True, args=ARGUMENTS, **where)
+    return driver, driver.chromium.launch(headless=True, args=[*ARGUMENTS, f"--use-file-for-fake-audio-capture={voice}"], **where)
 
 
 class Page:

@@ -9,6 +9,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import browser  # noqa: E402
+import sounds  # noqa: E402
 from display import Display  # noqa: E402
 from pulse import Pulse  # noqa: E402
 from server import ASSETS, Server  # noqa: E402
@@ -67,8 +68,10 @@ def quiet(server):
 
 
 @pytest.fixture(scope="session")
-def chromium():
-    driver, chromium = browser.launch()
+def chromium(tmp_path_factory):
+    voice = tmp_path_factory.mktemp("microphone") / "voice.wav"
+    voice.write_bytes(sounds.speech(10))
+    driver, chromium = browser.launch(voice)
     yield chromium
     chromium.close()
     driver.stop()

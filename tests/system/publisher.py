@@ -1,6 +1,7 @@
 """Who publishes a voice by WHIP: aiortc, on a thread of its own."""
 
 import asyncio
+import concurrent.futures
 import fractions
 import threading
 import time
@@ -112,4 +113,6 @@ def an_offer():
         await publisher.pc.close()
         return sdp
 
-    return asyncio.run(make())
+    # Whoever drives a browser has a loop in this thread already.
+    with concurrent.futures.ThreadPoolExecutor(1) as aside:
+        return aside.submit(lambda: asyncio.run(make())).result()

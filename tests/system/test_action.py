@@ -63,7 +63,13 @@ def test_an_action_is_seen_with_lips_that_speak_and_gives_way_to_the_idle_clip(q
 
 
 def test_an_action_waits_for_a_pause_another_takes_its_place_and_idle_ends_it(quiet):
-    count, before = decoders(quiet), clips(quiet)
+    count = decoders(quiet)
+    # How many pictures the idle clip has ahead isn't the same before its first rest.
+    with events(quiet) as heard:
+        assert act(quiet, clip="nod").status == 202
+        eventually(lambda: len(told(heard)) == 2, 15)
+    eventually(lambda: decoders(quiet) == count)
+    before = clips(quiet)
     with events(quiet) as heard:
         quiet.speak(sounds.speech(4))
         eventually(lambda: of(heard, "speech_started"))

@@ -73,7 +73,7 @@ def job(server, begun):
     return begun.json["job"]
 
 
-def over(server, path, within=60):
+def over(server, path, within=100):
     """The job when it is over."""
     return eventually(lambda: (one := server.get(path).json)["state"] != "running" and one, within, 0.1)
 

@@ -161,7 +161,8 @@ def test_the_page_publishes_its_microphone_and_ends_it(quiet, open_page):
     refusal = other.tab.get_by_role("alert")
     refusal.wait_for(state="visible", timeout=8000)
     assert "publishes" in refusal.inner_text()
-    # Chromium's own test tone; the page's first connection is the one that it watches by.
+    # The page's first connection is the one that it watches by.
+    page.tab.get_by_role("button", name="Hear me").click()
     before = page.sound_energy(connection=0)
     eventually(lambda: page.sound_energy(connection=0) > before + 0.001, within=8)
     stop.click()
@@ -175,7 +176,7 @@ def test_the_page_publishes_its_microphone_and_ends_it(quiet, open_page):
 
 def test_a_page_without_a_microphone_says_so(quiet, open_page):
     page = open_page(quiet.url)
-    page.tab.evaluate("navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotFoundError'))")
+    page.tab.evaluate("void (navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotFoundError')))")
     page.wait_for_picture()
     page.tab.get_by_role("button", name="Talk", exact=True).click()
     alert = page.tab.get_by_role("alert")

@@ -50,8 +50,6 @@ pub(super) struct Connection {
     pub(super) peer: Arc<dyn PeerConnection>,
     line: Arc<Line>,
     state: watch::Receiver<State>,
-    /// It closes without an event.
-    pub(super) transport: Option<Arc<dyn DtlsTransport>>,
     agreed: Mutex<Agreed>,
 }
 
@@ -89,7 +87,6 @@ impl Connection {
             peer: Arc::new(peer),
             line,
             state,
-            transport: None,
             agreed: Mutex::new(Agreed {
                 offer,
                 etag: random_name(),
@@ -127,18 +124,34 @@ impl Connection {
         reached.map_or(State::Closed, |state| *state)
     }
 
-    /// Waits until the other side has closed. Who goes without a word is missed by
-    /// ICE instead, and later.
+    /// Waits until the other side has closed, of a connection that was there. Who goes
+    /// without a word is missed by ICE instead, and later.
     pub(super) async fn hung_up(&self) {
-        let Some(transport) = &self.transport else {
-            return;
+        let Some(transport) = self.transport().await else {
+            return std::future::pending().await;
         };
+        // It closes without an event.
         loop {
             sleep(LOOK_EVERY).await;
             if !matches!(transport.state().await, Ok(DtlsState::Connected)) {
                 return;
             }
         }
+    }
+
+    /// The way that all streams take.
+    async fn transport(&self) -> Option<Arc<dyn DtlsTransport>> {
+        for sender in self.peer.get_senders().await {
+            if let Ok(Some(transport)) = sender.transport().await {
+                return Some(transport);
+            }
+        }
+        for receiver in self.peer.get_receivers().await {
+            if let Ok(Some(transport)) = receiver.transport().await {
+                return Some(transport);
+            }
+        }
+        None
     }
 
     /// Takes a fragment that was sent under the ETag `if_match`.

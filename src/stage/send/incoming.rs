@@ -59,11 +59,8 @@ pub(super) async fn answer(port: &Port, brought: Brought) -> Result<Begun, Offer
         .with(Slot::ReceiverReport, reports)
         .with(Slot::from(LAST), Tapped::new(Arc::clone(&ear)));
     let talk = Arc::<Talk>::default();
-    let mut connection = Connection::new(port, offer, engine, registry, talk).await?;
+    let connection = Connection::new(port, offer, engine, registry, talk).await?;
     let (sdp, etag) = connection.agree(port).await?;
-    if let Some(receiver) = connection.peer.get_receivers().await.first() {
-        connection.transport = receiver.transport().await.map_err(failed)?;
-    }
     Ok(Begun {
         connection,
         ear,

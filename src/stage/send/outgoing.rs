@@ -9,7 +9,6 @@ use rtc::rtp_transceiver::rtp_sender::{
 };
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{MediaEngine, PeerConnection, Registry};
-use webrtc::rtp_transceiver::RtpSender;
 
 use super::OfferError;
 use super::codec::{codec, kind, register};
@@ -68,18 +67,14 @@ pub(super) async fn answer(port: &Port, wanted: Wanted) -> Result<Begun, OfferEr
     let registry = Registry::new()
         .with(Slot::NackResponder, resend)
         .with(Slot::SenderReport, reports);
-    let mut connection = Connection::new(port, offer, engine, registry, talk).await?;
+    let connection = Connection::new(port, offer, engine, registry, talk).await?;
     let peer = &*connection.peer;
-    let (video, sender) = add(peer, video, &picture).await.map_err(failed)?;
+    let video = add(peer, video, &picture).await.map_err(failed)?;
     let audio = match (audio, &sound) {
-        (Some(stream), Some(chosen)) => {
-            let (audio, _) = add(peer, stream, chosen).await.map_err(failed)?;
-            Some(audio)
-        }
+        (Some(stream), Some(chosen)) => Some(add(peer, stream, chosen).await.map_err(failed)?),
         _ => None,
     };
     let (sdp, etag) = connection.agree(port).await?;
-    connection.transport = sender.transport().await.map_err(failed)?;
     let streams = Streams {
         codec: picture.codec,
         video,
@@ -98,7 +93,7 @@ async fn add(
     peer: &dyn PeerConnection,
     stream: Stream,
     chosen: &Chosen,
-) -> webrtc::error::Result<(Track, Arc<dyn RtpSender>)> {
+) -> webrtc::error::Result<Track> {
     let kind = kind(chosen.codec);
     let name = match kind {
         RtpCodecKind::Audio => "sound",
@@ -124,6 +119,6 @@ async fn add(
         vec![coding],
     );
     let track = Arc::new(TrackLocalStaticRTP::new(track));
-    let sender = peer.add_track(Arc::clone(&track) as _).await?;
-    Ok((Track::new(stream, track), sender))
+    peer.add_track(Arc::clone(&track) as _).await?;
+    Ok(Track::new(stream, track))
 }
