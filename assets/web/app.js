@@ -64,17 +64,26 @@ function showSession(status) {
   document.title = `${name} · Mouthpiece`;
 }
 
+/** What only the one who controls may do: the viewers' token does none of it, so it isn't offered then. */
+let mayControl = true;
+
+function offerControl(may) {
+  mayControl = may;
+  for (const id of ['drop', 'utterances', 'interrupt']) $(id).hidden = !may;
+}
+
 /** Status and statistics, over and over, one request at a time. */
 async function watch() {
   for (;;) {
     let status = null;
-    if (link.state === 'playing' || link.state === 'waiting') {
+    if (mayControl && (link.state === 'playing' || link.state === 'waiting')) {
       try {
         status = await (await call(urls.status, { signal: AbortSignal.timeout(3000) })).json();
         showSession(status);
       } catch (error) {
         session = null;
         if (error instanceof TypeError) player.doubt();
+        if (error.status === 403) offerControl(false);
       }
     }
     figures.show(status, await player.stats());
@@ -112,6 +121,7 @@ function askForToken() {
 
 $('ask-form').addEventListener('submit', () => {
   token.set($('token').value);
+  offerControl(true);
   player.start();
 });
 
@@ -190,7 +200,7 @@ setInterval(() => speech.tick(performance.now(), session?.state === 'idle' && !s
 
 // A file may be dropped anywhere on the page; each element left while dragging tells so, hence the count.
 let depth = 0;
-const holdsFiles = (event) => event.dataTransfer?.types.includes('Files');
+const holdsFiles = (event) => mayControl && event.dataTransfer?.types.includes('Files');
 addEventListener('dragenter', (event) => {
   if (holdsFiles(event) && depth++ === 0) root.dataset.dragging = 'yes';
 });

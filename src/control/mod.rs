@@ -1,6 +1,7 @@
 //! The control API: one file a resource.
 
 pub mod auth;
+mod config;
 mod events;
 mod memory;
 mod metrics;
@@ -18,7 +19,6 @@ mod text;
 pub mod upload;
 pub mod whep;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,7 +27,6 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
-use serde::{Deserialize, Serialize};
 
 use crate::run::library::Library;
 use crate::run::recordings::Recordings;
@@ -36,70 +35,9 @@ use crate::run::watchdog::Watchdog;
 use crate::stage::send::Viewers;
 use crate::stage::tts::Tts;
 use auth::Auth;
+pub use config::{Config, Error};
 use problem::Problem;
 use upload::Uploads;
-
-/// Section `[http]`: the page and the control API.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Address and port. Another one than loopback wants a token.
-    pub listen: SocketAddr,
-    /// Whoever asks must show it, as `Authorization: Bearer …`. Empty: everybody may.
-    pub token: String,
-    /// Listen on other addresses than loopback without a token.
-    pub insecure: bool,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            token: String::new(),
-            insecure: false,
-        }
-    }
-}
-
-/// Why the control API can't start.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Everybody in the network could control it.
-    #[error(
-        "http.listen is {0}, which others can reach: set http.token, or http.insecure = true if everybody may control this"
-    )]
-    Open(SocketAddr),
-    /// The port is taken or not ours.
-    #[error(
-        "cannot listen on {listen}: {source}. Stop the other program, or set http.listen to another port"
-    )]
-    Listen {
-        /// The address.
-        listen: SocketAddr,
-        /// What the system said.
-        source: std::io::Error,
-    },
-}
-
-impl Config {
-    /// Opens the port.
-    ///
-    /// # Errors
-    ///
-    /// When the port is taken, or others could reach it without a token.
-    pub fn bind(&self) -> Result<std::net::TcpListener, Error> {
-        if !self.listen.ip().is_loopback() && self.token.is_empty() && !self.insecure {
-            return Err(Error::Open(self.listen));
-        }
-        let listen = |source| Error::Listen {
-            listen: self.listen,
-            source,
-        };
-        let listener = std::net::TcpListener::bind(self.listen).map_err(listen)?;
-        listener.set_nonblocking(true).map_err(listen)?;
-        Ok(listener)
-    }
-}
 
 /// What the routes need. Cheap to clone.
 pub type App = Arc<Running>;
@@ -133,7 +71,7 @@ const REQUEST: Duration = Duration::from_secs(30);
 
 /// Every route.
 pub fn routes(app: App, config: &Config) -> Router {
-    let auth = Auth::new(Some(&config.token));
+    let auth = Auth::new(&config.token, &config.viewer_token);
     let sessions = Arc::clone(&app.sessions);
     let whep = whep::State {
         viewers: app.viewers.clone(),
@@ -177,12 +115,12 @@ pub fn routes(app: App, config: &Config) -> Router {
             "/v1/sessions/{id}/speech",
             post(speech::push).layer(DefaultBodyLimit::disable()),
         )
-        .layer(from_fn_with_state(auth.clone(), auth::require));
+        .layer(from_fn_with_state(auth.control(), auth::require));
     // Neither of these has an end in time.
     let endless = Router::new()
         .route("/v1/sessions/{id}/speech/stream", get(stream::stream))
         .route("/v1/sessions/{id}/events", get(events::events))
-        .layer(from_fn_with_state(auth.clone(), auth::require_here));
+        .layer(from_fn_with_state(auth.control_here(), auth::require));
     let guarded = guarded.merge(endless);
     let open = config.token.is_empty();
     let guarded = if open {
@@ -200,7 +138,7 @@ pub fn routes(app: App, config: &Config) -> Router {
         })
         .fallback(async || Problem::not_found("There is nothing at this address."))
         .with_state(app)
-        .merge(whep::routes(whep, auth));
+        .merge(whep::routes(whep, &auth));
     let all = if open {
         all.layer(from_fn(origin::own_host))
     } else {

@@ -22,7 +22,7 @@ use std::sync::LazyLock;
 use axum::extract::Request;
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::{Authority, Scheme};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -50,10 +50,6 @@ pub(super) async fn own_pages(request: Request, next: Next) -> Response {
     }
 }
 
-fn forbidden(detail: String) -> Problem {
-    Problem::new(StatusCode::FORBIDDEN, detail)
-}
-
 /// Who sends no `Host` is no browser.
 fn check_host(headers: &HeaderMap, machine: &str) -> Result<(), Problem> {
     for host in headers.get_all(HOST) {
@@ -61,7 +57,7 @@ fn check_host(headers: &HeaderMap, machine: &str) -> Result<(), Problem> {
         if authority.is_ok_and(|a| is_ip(a.host()) || is_local(a.host()) || is_name(&a, machine)) {
             continue;
         }
-        return Err(forbidden(format!(
+        return Err(Problem::forbidden(format!(
             "Without http.token this answers to an IP address and to localhost only, not to {}: open it by one of them, or set http.token.",
             String::from_utf8_lossy(host.as_bytes())
         )));
@@ -82,7 +78,7 @@ fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
                 || is_local(page.host())
         });
         if !known {
-            return Err(forbidden(format!(
+            return Err(Problem::forbidden(format!(
                 "A page of {} may not control this: set http.token, and let the page send it.",
                 String::from_utf8_lossy(origin.as_bytes())
             )));

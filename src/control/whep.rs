@@ -68,13 +68,13 @@ pub struct State {
     pub sessions: Arc<dyn Fn(&str) -> Found + Send + Sync>,
 }
 
-/// `/whep/{session}` for who carries the token of `auth`, and
+/// `/whep/{session}` for who shows a token of `auth`, and
 /// `/whep/{session}/{id}` for who knows the address.
-pub fn routes(state: State, auth: Auth) -> Router {
+pub fn routes(state: State, auth: &Auth) -> Router {
     let session = post(offer)
         .options(session_options)
         .fallback(|| not_allowed("POST, OPTIONS"))
-        .layer(from_fn_with_state(auth, auth::require));
+        .layer(from_fn_with_state(auth.watch(), auth::require));
     let viewer = delete(leave)
         .patch(trickle)
         .options(viewer_options)
