@@ -53,8 +53,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "control",
         &[
-            "avatar", "control", "events", "hub", "media", "memory", "model", "native", "process",
-            "run", "stage", "stats",
+            "avatar", "bounds", "control", "events", "hub", "media", "memory", "model", "native",
+            "process", "run", "stage", "stats",
         ],
     ),
     (

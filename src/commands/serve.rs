@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mouthpiece::config::Config;
-use mouthpiece::control::server::{self, Limits};
+use mouthpiece::control::server;
 use mouthpiece::control::upload::Uploads;
 use mouthpiece::control::{self, App, Running};
 use mouthpiece::run::avatars::Avatars;
@@ -48,6 +48,7 @@ pub struct OverBudget;
 /// Why it can't start; [`OverBudget`] after it had to end.
 pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
     let assets = config.assets()?;
+    let tls = config.http.tls()?;
     let listener = config.http.bind()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(NETWORK_THREADS)
@@ -92,12 +93,13 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
     stop_on_signals(&runtime, ending)?;
     let (close, closed) = oneshot::channel::<()>();
     let routes = control::routes(Arc::clone(&app), &config.http);
-    let url = server::url(listener.local_addr()?);
+    let url = config.http.url(listener.local_addr()?);
+    let limits = config.http.limits();
     let listener = {
         let _inside = runtime.enter();
         tokio::net::TcpListener::from_std(listener)?
     };
-    let server = runtime.spawn(server::serve(listener, routes, Limits::default(), async {
+    let server = runtime.spawn(server::serve(listener, routes, limits, tls, async {
         // Sent or dropped, it is over.
         let _over = closed.await;
     }));

@@ -1,8 +1,18 @@
 //! Section `[http]`: the page and the control API.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio_rustls::TlsAcceptor;
+
+use super::origin;
+use super::server::{self, Limits, tls};
+use crate::bounds::{OutOfBounds, within};
+
+/// Most connections at a time: a hundredth of what a server's system gives a process.
+const MOST_CONNECTIONS: usize = 10_000;
 
 /// Section `[http]`: the page and the control API.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +26,18 @@ pub struct Config {
     pub viewer_token: String,
     /// Listen on other addresses than loopback without a token.
     pub insecure: bool,
+    /// The other sites whose pages may control, as `https://example.org`; `*` for all.
+    pub cors_origins: Vec<String>,
+    /// Requests a second from one address, on the mean of ten. 0: as many as come.
+    pub requests_per_s: u32,
+    /// Connections at a time.
+    pub connections: usize,
+    /// Of those, from one address.
+    pub connections_per_address: usize,
+    /// The file of the certificates for TLS, the server's own first. Empty: no TLS.
+    pub tls_cert: String,
+    /// The file of its private key.
+    pub tls_key: String,
 }
 
 impl Default for Config {
@@ -25,6 +47,15 @@ impl Default for Config {
             token: String::new(),
             viewer_token: String::new(),
             insecure: false,
+            cors_origins: Vec::new(),
+            requests_per_s: 100,
+            // 200 viewers' pages in a hurry, and a quarter of the 1,024 descriptors
+            // that a process usually has.
+            connections: 256,
+            // One address alone never holds them all.
+            connections_per_address: 128,
+            tls_cert: String::new(),
+            tls_key: String::new(),
         }
     }
 }
@@ -47,6 +78,30 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// An origin that no page has.
+    #[error(
+        "http.cors_origins has {0:?}, which is no origin: write it as browsers do, https://example.org or http://example.org:8000, or * for all"
+    )]
+    Origin(String),
+    /// Every page could control it.
+    #[error(
+        "http.cors_origins has *, and there is no http.token: every page that somebody at this machine opens could control this. Set http.token, or name the origins"
+    )]
+    EveryPage,
+    /// A bound that can't be kept.
+    #[error(transparent)]
+    Bounds(#[from] OutOfBounds),
+    /// A certificate without its key, or the other way round.
+    #[error("{set} is set, and {missing} isn't: TLS wants both, as PEM files")]
+    HalfTls {
+        /// The key that is set.
+        set: &'static str,
+        /// The one that isn't.
+        missing: &'static str,
+    },
+    /// The certificate or its key can't be used.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
     /// Watching would be guarded, and control open.
     #[error(
         "http.viewer_token is set without http.token, so everybody could control this: set both"
@@ -64,14 +119,73 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// When the tokens guard nothing.
+    /// When the tokens guard nothing, or a value is out of bounds.
     pub fn check(&self) -> Result<(), Error> {
         match self.viewer_token.as_str() {
-            "" => Ok(()),
-            _ if self.token.is_empty() => Err(Error::OnlyViewers),
-            viewers if viewers == self.token => Err(Error::SameTokens),
+            "" => {}
+            _ if self.token.is_empty() => return Err(Error::OnlyViewers),
+            viewers if viewers == self.token => return Err(Error::SameTokens),
+            _ => {}
+        }
+        for origin in &self.cors_origins {
+            if origin == origin::ANY {
+                if self.token.is_empty() {
+                    return Err(Error::EveryPage);
+                }
+            } else if !origin::is_origin(origin) {
+                return Err(Error::Origin(origin.clone()));
+            }
+        }
+        within("http.requests_per_s", self.requests_per_s, 0..=1_000_000)?;
+        within("http.connections", self.connections, 8..=MOST_CONNECTIONS)?;
+        within(
+            "http.connections_per_address",
+            self.connections_per_address,
+            1..=self.connections,
+        )
+        .map_err(|e| e.not_above("http.connections"))?;
+        let half = |set, missing| Err(Error::HalfTls { set, missing });
+        match (self.tls_cert.as_str(), self.tls_key.as_str()) {
+            ("", "") => Ok(()),
+            (_, "") => half("http.tls_cert", "http.tls_key"),
+            ("", _) => half("http.tls_key", "http.tls_cert"),
             _ => Ok(()),
         }
+    }
+
+    /// Whether it is served over TLS.
+    pub fn secure(&self) -> bool {
+        !self.tls_cert.is_empty()
+    }
+
+    /// Reads certificate and key, if there are any.
+    ///
+    /// # Errors
+    ///
+    /// When they can't be read, or not be used together.
+    pub fn tls(&self) -> Result<Option<TlsAcceptor>, Error> {
+        if !self.secure() {
+            return Ok(None);
+        }
+        let (cert, key) = (Path::new(&self.tls_cert), Path::new(&self.tls_key));
+        Ok(Some(tls::acceptor(cert, key)?))
+    }
+
+    /// How much the server takes.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            connections: self.connections,
+            per_address: self.connections_per_address,
+            requests_per_s: self.requests_per_s,
+            head: Duration::from_secs(10),
+            answer: Duration::from_secs(30),
+            linger: Duration::from_secs(2),
+        }
+    }
+
+    /// The address to open in a browser for a server that listens on `address`.
+    pub fn url(&self, address: SocketAddr) -> String {
+        server::url(address, self.secure())
     }
 
     /// Opens the port.

@@ -124,9 +124,14 @@ pub fn routes(app: App, config: &Config) -> Router {
     let guarded = guarded.merge(endless);
     let open = config.token.is_empty();
     let guarded = if open {
-        guarded.layer(from_fn(origin::own_pages))
+        let origins: Arc<[String]> = config.cors_origins.as_slice().into();
+        guarded.layer(from_fn_with_state(origins, origin::own_pages))
     } else {
         guarded
+    };
+    let guarded = match origin::cors(&config.cors_origins) {
+        Some(cors) => guarded.layer(cors),
+        None => guarded,
     };
     let all = Router::new()
         .route("/", get(page::index))

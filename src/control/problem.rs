@@ -9,7 +9,7 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const PROBLEM: &str = "application/problem+json";
 
@@ -107,19 +107,41 @@ impl Problem {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let body = json!({
+impl Problem {
+    fn body(&self) -> Value {
+        json!({
             "type": "about:blank",
             "title": self.title,
             "status": self.status.as_u16(),
             "detail": self.detail,
-        });
-        let mut response = (self.status, Json(body)).into_response();
+        })
+    }
+
+    /// [`Self::retry_after`] in whole seconds, no earlier.
+    fn retry_after_s(&self) -> Option<u64> {
+        let time = self.retry_after?;
+        Some(time.as_secs() + u64::from(time.subsec_nanos() > 0))
+    }
+
+    /// The whole answer, for a connection that has no other.
+    pub(super) fn alone(&self) -> String {
+        let body = self.body().to_string();
+        let again = self.retry_after_s();
+        let again = again.map_or(String::new(), |s| format!("Retry-After: {s}\r\n"));
+        format!(
+            "HTTP/1.1 {}\r\nContent-Type: {PROBLEM}\r\nContent-Length: {}\r\n{again}Connection: close\r\n\r\n{body}",
+            self.status,
+            body.len()
+        )
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body())).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
-        if let Some(time) = self.retry_after {
-            let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+        if let Some(seconds) = self.retry_after_s() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
