@@ -17,7 +17,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 
 /// What who asks may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -149,7 +149,8 @@ impl Guard {
                 (Problem::unauthorized(detail), challenge)
             }
             _ => (
-                Problem::forbidden(
+                Problem::of(
+                    Kind::ViewersToken,
                     "This is the viewers' token, which opens /whep and nothing else: send the token of http.token.",
                 ),
                 "Bearer realm=\"mouthpiece\", error=\"insufficient_scope\"",

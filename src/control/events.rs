@@ -15,7 +15,7 @@ use axum::response::sse::{Event, KeepAlive};
 use futures_util::{Stream, stream};
 
 use super::App;
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use super::server::AtWork;
 
 /// Who listens to one session at a time: each has a connection to itself, of 256.
@@ -35,7 +35,7 @@ pub(super) async fn events(
     let session = super::session::find(&app, &id)?;
     let events = &session.stats.events;
     if events.listeners() >= MOST_LISTENERS {
-        return Err(Problem::unavailable(format!(
+        return Err(Problem::of(Kind::Busy, format!(
             "{MOST_LISTENERS} listen to this session already: close one of them."
         ))
         .retry_after(AGAIN));

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::App;
 use super::problem::Problem;
+use super::session::unreadable;
 use crate::memory::Level;
 use crate::native;
 use crate::process::Mapped;
@@ -90,7 +91,7 @@ pub(super) async fn reclaim(
     State(app): State<App>,
     wanted: Result<Json<Wanted>, JsonRejection>,
 ) -> Result<Json<Reclaim>, Problem> {
-    let Json(Wanted { level }) = wanted.map_err(|e| Problem::unprocessable(e.body_text()))?;
+    let Json(Wanted { level }) = wanted.map_err(unreadable)?;
     let level = match level {
         Reclaimed::Light => Level::Light,
         Reclaimed::Hard => Level::Hard,

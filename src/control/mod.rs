@@ -137,6 +137,8 @@ pub fn routes(app: App, config: &Config) -> Router {
         .route("/", get(page::index))
         .route("/web/{file}", get(page::web))
         .route("/healthz", get(status::healthz))
+        .route("/problems", get(problem::kinds))
+        .route("/problems/{name}", get(problem::explain))
         .merge(guarded)
         .method_not_allowed_fallback(async || {
             Problem::method_not_allowed("This address has other methods.")

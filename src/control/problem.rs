@@ -1,17 +1,22 @@
 //! What an answer says when it is no (RFC 9457).
 
+mod kind; // what there is to go wrong
+
 use std::time::Duration;
 
 use axum::Json;
 use axum::body::to_bytes;
-use axum::extract::Request;
+use axum::extract::{Path, Request};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::{Value, json};
 
-const PROBLEM: &str = "application/problem+json";
+pub use kind::Kind;
+
+pub(super) const PROBLEM: &str = "application/problem+json";
 
 /// An error for the client, as `application/problem+json`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,8 +24,8 @@ const PROBLEM: &str = "application/problem+json";
 pub struct Problem {
     /// The status, 4xx for the client's mistakes and 5xx for ours.
     pub status: StatusCode,
-    /// What kind of problem it is: the same for every case of it.
-    pub title: String,
+    /// What kind of problem it is; none for a status of which we know nothing.
+    pub kind: Option<Kind>,
     /// What was wrong this time and what to do, in a sentence.
     pub detail: String,
     /// When it may go better, in whole seconds.
@@ -28,12 +33,21 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem whose title is that of its status.
+    /// A problem of the general kind of its status.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        let title = status.canonical_reason().unwrap_or("Problem");
         Self {
             status,
-            title: title.to_owned(),
+            kind: Kind::of(status),
+            detail: detail.into(),
+            retry_after: None,
+        }
+    }
+
+    /// A problem of a kind that programs tell from others.
+    pub fn of(kind: Kind, detail: impl Into<String>) -> Self {
+        Self {
+            status: kind.status(),
+            kind: Some(kind),
             detail: detail.into(),
             retry_after: None,
         }
@@ -109,9 +123,10 @@ impl Problem {
 
 impl Problem {
     fn body(&self) -> Value {
+        let nameless = self.status.canonical_reason().unwrap_or("Problem");
         json!({
-            "type": "about:blank",
-            "title": self.title,
+            "type": self.kind.map_or("about:blank".into(), Kind::address),
+            "title": self.kind.map_or(nameless, Kind::title),
             "status": self.status.as_u16(),
             "detail": self.detail,
         })
@@ -148,6 +163,40 @@ impl IntoResponse for Problem {
     }
 }
 
+/// What a kind of problem is, for people who followed its `type`.
+#[derive(Serialize)]
+pub(super) struct Explained {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    meaning: &'static str,
+}
+
+impl From<Kind> for Explained {
+    fn from(kind: Kind) -> Self {
+        Self {
+            r#type: kind.address(),
+            title: kind.title(),
+            status: kind.status().as_u16(),
+            meaning: kind.meaning(),
+        }
+    }
+}
+
+/// Every kind of problem
+///
+/// Their `type`s stay what they are; new ones may come.
+pub(super) async fn kinds() -> Json<Vec<Explained>> {
+    Json(Kind::ALL.iter().copied().map(Explained::from).collect())
+}
+
+/// What a kind of problem means
+pub(super) async fn explain(Path(name): Path<String>) -> Result<Json<Explained>, Problem> {
+    let kind = Kind::named(&name);
+    let kind = kind.ok_or_else(|| Problem::not_found(format!("There is no problem {name:?}.")))?;
+    Ok(Json(kind.into()))
+}
+
 /// Longest sentence of a refusal that isn't ours.
 const SENTENCE: usize = 4 << 10;
 
@@ -182,7 +231,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_problem_says_what_and_when() {
-        let problem = Problem::unavailable("all seats are taken");
+        let problem = Problem::of(Kind::NoSeat, "all seats are taken");
         let response = problem
             .retry_after(Duration::from_millis(1_500))
             .into_response();
@@ -194,11 +243,18 @@ mod tests {
         assert_eq!(
             body,
             json!({
-                "type": "about:blank",
-                "title": "Service Unavailable",
+                "type": "/problems/no-seat",
+                "title": "Every viewer's place is taken",
                 "status": 503,
                 "detail": "all seats are taken",
             })
         );
+    }
+
+    #[test]
+    fn a_status_that_nobody_named_is_about_nothing() {
+        let body = Problem::new(StatusCode::IM_A_TEAPOT, "no coffee").body();
+        assert_eq!(body["type"], "about:blank");
+        assert_eq!(body["title"], "I'm a teapot");
     }
 }

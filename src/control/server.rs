@@ -35,7 +35,7 @@ use tokio::time::{Instant, interval_at, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::auth;
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 pub(super) use guests::AtWork;
 use guests::{Guests, Place, Steps};
 use rates::Rates;
@@ -283,7 +283,7 @@ fn too_often(house: &House, from: IpAddr) -> Option<Response> {
         "This address asks more than {} times a second (http.requests_per_s): ask less often.",
         house.limits.requests_per_s
     );
-    let problem = Problem::too_many(detail).retry_after(wait);
+    let problem = Problem::of(Kind::TooOften, detail).retry_after(wait);
     let mut response = problem.into_response();
     auth::allow_any_origin(&mut response);
     Some(response)
@@ -304,7 +304,7 @@ pub(super) async fn in_time(
 
 /// Says that there is no room.
 async fn turn_away(socket: TcpStream, limits: Limits) {
-    let problem = Problem::unavailable("Too many requests run at once: try again soon.");
+    let problem = Problem::of(Kind::Busy, "Too many requests run at once: try again soon.");
     send_last(socket, problem.retry_after(AGAIN), limits.linger).await;
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
 use super::App;
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use crate::memory::Level;
 use crate::run::session::{ChangeError, Session};
 use crate::run::sessions::{Changes, Error, Wanted};
@@ -79,13 +79,13 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let detail = error.to_string();
         if let Some(time) = error.retry_after() {
-            return Self::unavailable(detail).retry_after(time);
+            return Self::of(Kind::NoRoom, detail).retry_after(time);
         }
         match error {
-            Error::Unknown(_) => Self::not_found(detail),
-            Error::Taken(_)
-            | Error::Live
-            | Error::Change(ChangeError::Source | ChangeError::Ending) => Self::conflict(detail),
+            Error::Unknown(_) => Self::of(Kind::NoSession, detail),
+            Error::Taken(_) => Self::of(Kind::SessionTaken, detail),
+            Error::Live | Error::Change(ChangeError::Source) => Self::conflict(detail),
+            Error::Change(ChangeError::Ending) => Self::of(Kind::Ending, detail),
             Error::Start(_) | Error::Change(ChangeError::Renderer(_)) => Self::internal(detail),
             _ => Self::unprocessable(detail),
         }
@@ -115,7 +115,7 @@ pub(super) async fn create(
     if app.watchdog.reading().level == Level::Over {
         let detail =
             "The process is over its memory budget (memory.budget_mb): no session is made.";
-        return Err(Problem::unavailable(detail).retry_after(SHRUNK));
+        return Err(Problem::of(Kind::OverMemory, detail).retry_after(SHRUNK));
     }
     let wanted = Wanted {
         id: new.id,
@@ -179,8 +179,15 @@ pub(super) async fn aside<T: Send + 'static, E: Into<Problem> + Send + 'static>(
     done.map_err(E::into)
 }
 
+/// Why a JSON body can't be used: too large, of another type, no JSON, or not what is
+/// wanted.
 pub(super) fn unreadable(rejection: JsonRejection) -> Problem {
-    Problem::unprocessable(rejection.body_text())
+    match rejection {
+        JsonRejection::JsonDataError(_) | JsonRejection::JsonSyntaxError(_) => {
+            Problem::unprocessable(rejection.body_text())
+        }
+        _ => Problem::new(rejection.status(), rejection.body_text()),
+    }
 }
 
 fn show(app: &App, session: &Session) -> Shown {

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::App;
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use super::session::find;
 use super::text;
 use super::upload::kind;
@@ -65,11 +65,13 @@ impl From<PushError> for Problem {
     fn from(error: PushError) -> Self {
         let text = error.to_string();
         match error {
-            PushError::Full { retry_after } => Self::too_many(text).retry_after(retry_after),
-            PushError::Streams => Self::unavailable(text),
-            PushError::Ended => Self::conflict(text),
+            PushError::Full { retry_after } => {
+                Self::of(Kind::QueueFull, text).retry_after(retry_after)
+            }
+            PushError::Streams => Self::of(Kind::Busy, text),
+            PushError::Ended => Self::of(Kind::Ending, text),
             PushError::NotSound(file::Error::Read(_)) => Self::internal(text),
-            PushError::NotSound(_) => Self::unprocessable(text),
+            PushError::NotSound(_) => Self::of(Kind::NotSound, text),
         }
     }
 }
@@ -101,7 +103,7 @@ pub(super) async fn push(
         })
     });
     let queued = pushed.await.map_err(|_| {
-        Problem::unprocessable("The sound file can't be read: its decoder gave up.")
+        Problem::of(Kind::NotSound, "The sound file can't be read: its decoder gave up.")
     })??;
     Ok((StatusCode::ACCEPTED, Json(queued)))
 }
@@ -116,5 +118,5 @@ pub(super) async fn interrupt(
     let answer = asked.ok().flatten();
     answer
         .map(Json)
-        .ok_or_else(|| Problem::conflict("The session is ending."))
+        .ok_or_else(|| Problem::of(Kind::Ending, "The session is ending."))
 }

@@ -7,7 +7,7 @@ use axum::extract::State;
 use serde::Serialize;
 
 use super::App;
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use crate::memory::Level;
 use crate::run::session::Session;
 use crate::stats::Recent;
@@ -139,7 +139,8 @@ pub(super) async fn readyz(State(app): State<App>) -> Result<&'static str, Probl
     let over = app.watchdog.reading().level == Level::Over;
     match (ready, over) {
         (true, false) => Ok("ready\n"),
-        (true, true) => Err(Problem::unavailable(
+        (true, true) => Err(Problem::of(
+            Kind::OverMemory,
             "The process is over its memory budget (memory.budget_mb).",
         )),
         (false, _) => Err(Problem::unavailable("The session is ending.")),

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use super::speech::Queued;
 use super::{App, REQUEST};
 use crate::run::say::{Error, say};
@@ -53,7 +53,7 @@ impl From<Error> for Problem {
         match error {
             Error::Push(error) => error.into(),
             Error::Tts(error) => error.into(),
-            Error::Silenced => Self::conflict(error.to_string()),
+            Error::Silenced => Self::of(Kind::Silenced, error.to_string()),
         }
     }
 }

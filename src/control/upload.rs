@@ -19,7 +19,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 
 /// Uploads at a time: one session speaks one after the other anyway.
 const AT_ONCE: usize = 4;
@@ -66,7 +66,7 @@ impl Uploads {
             ));
         }
         let _place = self.places.try_acquire().map_err(|_| {
-            Problem::unavailable(format!(
+            Problem::of(Kind::Busy, format!(
                 "{AT_ONCE} sound files are on their way in already: send this one when they are here."
             ))
             .retry_after(AGAIN)

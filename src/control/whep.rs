@@ -17,7 +17,7 @@ use axum::routing::{delete, post};
 use futures_util::StreamExt;
 
 use super::auth::{self, Auth};
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use crate::hub::Hub;
 use crate::stage::send::{OfferError, TrickleError, Trickled, Viewers};
 use crate::stats::Stats;
@@ -181,7 +181,7 @@ async fn not_allowed(allowed: &'static str) -> Response {
 }
 
 fn no_session(session: &str) -> Problem {
-    Problem::not_found(format!("there is no session {session}"))
+    Problem::of(Kind::NoSession, format!("there is no session {session}"))
 }
 
 fn add_links(headers: &mut HeaderMap, viewers: &Viewers) {
@@ -242,9 +242,10 @@ impl From<OfferError> for Problem {
     fn from(error: OfferError) -> Self {
         let detail = error.to_string();
         match error {
-            OfferError::Broken(_) | OfferError::NoVideo => Self::unprocessable(detail),
-            OfferError::NoCodec => Self::new(StatusCode::NOT_ACCEPTABLE, detail),
-            OfferError::Full(_) | OfferError::Refused | OfferError::Stopping => {
+            OfferError::Broken(_) | OfferError::NoVideo => Self::of(Kind::BrokenOffer, detail),
+            OfferError::NoCodec => Self::of(Kind::NoCodec, detail),
+            OfferError::Full(_) => Self::of(Kind::NoSeat, detail).retry_after(SEAT_AFTER),
+            OfferError::Refused | OfferError::Stopping => {
                 Self::unavailable(detail).retry_after(SEAT_AFTER)
             }
             OfferError::Failed(_) => Self::internal(detail),
@@ -259,7 +260,7 @@ impl From<TrickleError> for Problem {
             TrickleError::Gone => Self::not_found(detail),
             TrickleError::Stale => Self::new(StatusCode::PRECONDITION_FAILED, detail),
             TrickleError::Unconditional => Self::new(StatusCode::PRECONDITION_REQUIRED, detail),
-            TrickleError::Broken(_) => Self::unprocessable(detail),
+            TrickleError::Broken(_) => Self::of(Kind::BrokenOffer, detail),
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
 use super::{Limits, send_last};
-use crate::control::problem::Problem;
+use crate::control::problem::{Kind, Problem};
 
 /// The first byte of every TLS connection: a record of the handshake (RFC 8446, 5.1).
 const HANDSHAKE: u8 = 22;
@@ -94,7 +94,8 @@ pub(super) async fn open(
             0 => None,
             _ if first[0] == HANDSHAKE => tls.accept(socket).await.ok(),
             _ => {
-                let problem = Problem::bad_request(
+                let problem = Problem::of(
+                    Kind::PlainHttp,
                     "This port speaks HTTPS: write https:// in place of http://.",
                 );
                 send_last(socket, problem, limits.linger).await;
