@@ -114,6 +114,23 @@ fn every_module_has_its_row() {
     }
 }
 
+/// A handler has its route by its description (`routes!`), so that `/openapi.json` has
+/// all of them. `.route` would take one without.
+#[test]
+fn no_route_is_without_its_description() {
+    let mut bare = Vec::new();
+    for file in files("control") {
+        let text = fs::read_to_string(&file).expect("readable source");
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for call in [".route(", ".route_service(", ".nest_service("] {
+            if code.contains(call) {
+                bare.push(format!("{}: {call}", file.display()));
+            }
+        }
+    }
+    assert!(bare.is_empty(), "{bare:#?}");
+}
+
 /// What stands behind every `crate::` in `code`, groups taken apart one level.
 fn imports(code: &str) -> Vec<String> {
     let lines = code.lines().map(str::trim).filter(|l| !l.starts_with("//"));

@@ -14,6 +14,19 @@ use super::App;
 use crate::memory::Level;
 use crate::stats::{BUCKETS, Stats, Timing};
 
+/// Figures for Prometheus
+#[utoipa::path(
+    get, path = "/metrics", tag = "state",
+    responses(
+        (
+            status = 200,
+            description = "Now",
+            body = String,
+            content_type = "application/openmetrics-text"
+        ),
+        (status = 408, description = "too-slow"),
+    )
+)]
 pub(super) async fn metrics(State(app): State<App>) -> impl IntoResponse {
     let mut registry = Registry::with_prefix("mouthpiece");
     registry.register_collector(Box::new(Everything(app)));

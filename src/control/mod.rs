@@ -1,5 +1,6 @@
 //! The control API: one file a resource.
 
+mod api;
 pub mod auth;
 mod config;
 mod events;
@@ -23,10 +24,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::{Extension, Router};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 
 use crate::run::library::Library;
 use crate::run::recordings::Recordings;
@@ -87,40 +89,31 @@ pub fn routes(app: App, config: &Config) -> Router {
             }
         }),
     };
-    let guarded = Router::new()
-        .route("/v1/status", get(status::status))
-        .route("/v1/memory", get(memory::memory))
-        .route("/v1/memory/reclaim", post(memory::reclaim))
-        .route("/v1/sessions/{id}/interrupt", post(speech::interrupt))
-        .route("/v1/sessions/{id}/recording", post(recordings::order))
-        .route("/v1/sessions/{id}/snapshot", post(snapshot::snapshot))
-        .route("/v1/recordings", get(recordings::list))
-        .route(
-            "/v1/recordings/{id}",
-            get(recordings::download).delete(recordings::delete),
-        )
-        .route("/v1/sessions", get(session::list).post(session::create))
-        .route(
-            "/v1/sessions/{id}",
-            get(session::get)
-                .patch(session::patch)
-                .delete(session::delete),
-        )
-        .route("/metrics", get(metrics::metrics))
-        .route("/readyz", get(status::readyz))
+    let mut guarded = OpenApiRouter::default()
+        .routes(routes!(status::status))
+        .routes(routes!(memory::memory))
+        .routes(routes!(memory::reclaim))
+        .routes(routes!(speech::interrupt))
+        .routes(routes!(recordings::order))
+        .routes(routes!(snapshot::snapshot))
+        .routes(routes!(recordings::list))
+        .routes(routes!(recordings::download, recordings::delete))
+        .routes(routes!(session::list, session::create))
+        .routes(routes!(session::get, session::patch, session::delete))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(status::readyz))
         .layer(DefaultBodyLimit::max(SMALL))
         .layer(from_fn_with_state(REQUEST, server::in_time))
         // Sound files are bounded where they are read.
-        .route(
-            "/v1/sessions/{id}/speech",
-            post(speech::push).layer(DefaultBodyLimit::disable()),
-        )
+        .routes(routes!(speech::push).layer(DefaultBodyLimit::disable()))
         .layer(from_fn_with_state(auth.control(), auth::require));
+    api::guard(guarded.get_openapi_mut(), api::IN_HEADER);
     // Neither of these has an end in time.
-    let endless = Router::new()
-        .route("/v1/sessions/{id}/speech/stream", get(stream::stream))
-        .route("/v1/sessions/{id}/events", get(events::events))
+    let mut endless = OpenApiRouter::default()
+        .routes(routes!(stream::stream))
+        .routes(routes!(events::events))
         .layer(from_fn_with_state(auth.control_here(), auth::require));
+    api::guard(endless.get_openapi_mut(), api::IN_ADDRESS);
     let guarded = guarded.merge(endless);
     let open = config.token.is_empty();
     let guarded = if open {
@@ -133,19 +126,25 @@ pub fn routes(app: App, config: &Config) -> Router {
         Some(cors) => guarded.layer(cors),
         None => guarded,
     };
-    let all = Router::new()
-        .route("/", get(page::index))
-        .route("/web/{file}", get(page::web))
-        .route("/healthz", get(status::healthz))
-        .route("/problems", get(problem::kinds))
-        .route("/problems/{name}", get(problem::explain))
+    let (all, document) = OpenApiRouter::with_openapi(api::head())
+        .routes(routes!(page::index))
+        .routes(routes!(page::web))
+        .routes(routes!(status::healthz))
+        .routes(routes!(problem::kinds))
+        .routes(routes!(problem::explain))
+        .routes(routes!(api::document))
+        .routes(routes!(api::docs))
+        .routes(routes!(api::file))
         .merge(guarded)
+        .merge(whep::described(whep, &auth))
+        .split_for_parts();
+    let all = all
+        .layer(Extension(api::Document::whole(document)))
         .method_not_allowed_fallback(async || {
             Problem::method_not_allowed("This address has other methods.")
         })
         .fallback(async || Problem::not_found("There is nothing at this address."))
-        .with_state(app)
-        .merge(whep::routes(whep, &auth));
+        .with_state(app);
     let all = if open {
         all.layer(from_fn(origin::own_host))
     } else {

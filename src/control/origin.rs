@@ -114,10 +114,13 @@ fn check_host(headers: &HeaderMap, machine: &str) -> Result<(), Problem> {
         if authority.is_ok_and(|a| is_ip(a.host()) || is_local(a.host()) || is_name(&a, machine)) {
             continue;
         }
-        return Err(Problem::of(Kind::OtherHost, format!(
-            "Without http.token this answers to an IP address and to localhost only, not to {}: open it by one of them, or set http.token.",
-            String::from_utf8_lossy(host.as_bytes())
-        )));
+        return Err(Problem::of(
+            Kind::OtherHost,
+            format!(
+                "Without http.token this answers to an IP address and to localhost only, not to {}: open it by one of them, or set http.token.",
+                String::from_utf8_lossy(host.as_bytes())
+            ),
+        ));
     }
     Ok(())
 }
@@ -138,10 +141,13 @@ fn check_origin(headers: &HeaderMap, origins: &[String]) -> Result<(), Problem> 
                 || is_local(page.host())
         });
         if !known {
-            return Err(Problem::of(Kind::OtherSite, format!(
-                "A page of {} may not control this: name it in http.cors_origins.",
-                String::from_utf8_lossy(origin.as_bytes())
-            )));
+            return Err(Problem::of(
+                Kind::OtherSite,
+                format!(
+                    "A page of {} may not control this: name it in http.cors_origins.",
+                    String::from_utf8_lossy(origin.as_bytes())
+                ),
+            ));
         }
     }
     Ok(())

@@ -12,7 +12,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 pub use kind::Kind;
 
@@ -122,14 +122,14 @@ impl Problem {
 }
 
 impl Problem {
-    fn body(&self) -> Value {
+    fn told(&self) -> Told {
         let nameless = self.status.canonical_reason().unwrap_or("Problem");
-        json!({
-            "type": self.kind.map_or("about:blank".into(), Kind::address),
-            "title": self.kind.map_or(nameless, Kind::title),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        })
+        Told {
+            r#type: self.kind.map_or("about:blank".into(), Kind::address),
+            title: self.kind.map_or(nameless, Kind::title),
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+        }
     }
 
     /// [`Self::retry_after`] in whole seconds, no earlier.
@@ -140,7 +140,7 @@ impl Problem {
 
     /// The whole answer, for a connection that has no other.
     pub(super) fn alone(&self) -> String {
-        let body = self.body().to_string();
+        let body = serde_json::to_string(&self.told()).expect("plain data");
         let again = self.retry_after_s();
         let again = again.map_or(String::new(), |s| format!("Retry-After: {s}\r\n"));
         format!(
@@ -153,7 +153,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(self.body())).into_response();
+        let mut response = (self.status, Json(self.told())).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
         if let Some(seconds) = self.retry_after_s() {
@@ -163,8 +163,24 @@ impl IntoResponse for Problem {
     }
 }
 
+/// Every error
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Told {
+    /// What kind it is, which stays what it is: its address here explains it.
+    #[schema(example = "/problems/no-session")]
+    r#type: String,
+    /// The same for every problem of the kind.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What was wrong this time, and what to do.
+    detail: String,
+}
+
 /// What a kind of problem is, for people who followed its `type`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProblemKind)]
 pub(super) struct Explained {
     r#type: String,
     title: &'static str,
@@ -186,11 +202,25 @@ impl From<Kind> for Explained {
 /// Every kind of problem
 ///
 /// Their `type`s stay what they are; new ones may come.
+#[utoipa::path(
+    get, path = "/problems", operation_id = "list_problems", tag = "documents",
+    responses(
+        (status = 200, description = "All that there are", body = Vec<Explained>),
+    )
+)]
 pub(super) async fn kinds() -> Json<Vec<Explained>> {
     Json(Kind::ALL.iter().copied().map(Explained::from).collect())
 }
 
 /// What a kind of problem means
+#[utoipa::path(
+    get, path = "/problems/{name}", operation_id = "get_problem", tag = "documents",
+    params(("name" = String, Path, description = "The end of its `type`", example = "no-session")),
+    responses(
+        (status = 200, description = "What it means", body = Explained),
+        (status = 404, description = "not-found"),
+    )
+)]
 pub(super) async fn explain(Path(name): Path<String>) -> Result<Json<Explained>, Problem> {
     let kind = Kind::named(&name);
     let kind = kind.ok_or_else(|| Problem::not_found(format!("There is no problem {name:?}.")))?;
@@ -227,6 +257,8 @@ pub(super) async fn everywhere(request: Request, next: Next) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[tokio::test]
@@ -253,8 +285,11 @@ mod tests {
 
     #[test]
     fn a_status_that_nobody_named_is_about_nothing() {
-        let body = Problem::new(StatusCode::IM_A_TEAPOT, "no coffee").body();
-        assert_eq!(body["type"], "about:blank");
-        assert_eq!(body["title"], "I'm a teapot");
+        let problem = Problem::new(StatusCode::IM_A_TEAPOT, "no coffee");
+        let told = problem.told();
+        assert_eq!(
+            (told.r#type.as_str(), told.title),
+            ("about:blank", "I'm a teapot")
+        );
     }
 }

@@ -8,6 +8,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 use super::problem::{Kind, Problem};
 use super::speech::Queued;
@@ -21,9 +22,9 @@ use crate::stage::tts::{self, MOST_TEXT, Text};
 const MOST_BODY: usize = 12 * MOST_TEXT + (4 << 10);
 
 /// What is to be said.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Words {
+pub(super) struct Words {
     text: String,
     voice: Option<String>,
     speed: Option<f64>,

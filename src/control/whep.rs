@@ -13,9 +13,11 @@ use axum::http::header::{ALLOW, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, LINK, 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, post};
 use futures_util::StreamExt;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 
+use super::api;
 use super::auth::{self, Auth};
 use super::problem::{Kind, Problem};
 use crate::hub::Hub;
@@ -71,21 +73,59 @@ pub struct State {
 /// `/whep/{session}` for who shows a token of `auth`, and
 /// `/whep/{session}/{id}` for who knows the address.
 pub fn routes(state: State, auth: &Auth) -> Router {
-    let session = post(offer)
-        .options(session_options)
-        .fallback(|| not_allowed("POST, OPTIONS"))
-        .layer(from_fn_with_state(auth.watch(), auth::require));
-    let viewer = delete(leave)
-        .patch(trickle)
-        .options(viewer_options)
-        .fallback(|| not_allowed("PATCH, DELETE, OPTIONS"));
-    Router::new()
-        .route("/whep/{session}", session)
-        .route("/whep/{session}/{id}", viewer)
+    described(state, auth).into()
+}
+
+/// [`routes`], with their description.
+pub(super) fn described<S>(state: State, auth: &Auth) -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let session = routes!(offer, session_options).map(|session| {
+        session
+            .fallback(|| not_allowed("POST, OPTIONS"))
+            .layer(from_fn_with_state(auth.watch(), auth::require))
+    });
+    let viewer = routes!(leave, trickle, viewer_options)
+        .map(|viewer| viewer.fallback(|| not_allowed("PATCH, DELETE, OPTIONS")));
+    let mut session = OpenApiRouter::default().routes(session);
+    api::guard(session.get_openapi_mut(), api::IN_ADDRESS);
+    session
+        .routes(viewer)
         .layer(from_fn(auth::cors))
         .with_state(state)
 }
 
+/// Watches: a WHEP offer and its answer
+#[utoipa::path(
+    post, path = "/whep/{session}", operation_id = "watch", tag = "watching",
+    params(("session" = String, Path, description = "The session", example = "live")),
+    request_body(
+        content = String,
+        content_type = "application/sdp",
+        description = "An SDP offer, which receives"
+    ),
+    responses(
+        (
+            status = 201,
+            description = "An SDP answer",
+            body = String,
+            content_type = "application/sdp",
+            headers(
+                ("Location" = String, description = "The viewer: delete it to leave"),
+                ("ETag" = String, description = "For PATCH")
+            )
+        ),
+        (status = 404, description = "no-session"),
+        (status = 406, description = "no-codec"),
+        (status = 408, description = "too-slow"),
+        (status = 409, description = "conflict"),
+        (status = 413, description = "too-large"),
+        (status = 415, description = "unsupported-media-type"),
+        (status = 422, description = "broken-offer"),
+        (status = 503, description = "no-seat, unavailable, busy"),
+    )
+)]
 async fn offer(
     Shared(state): Shared<State>,
     Path(session): Path<String>,
@@ -115,6 +155,15 @@ async fn offer(
     Ok(response)
 }
 
+/// What a player may ask, and its ICE servers
+#[utoipa::path(
+    options, path = "/whep/{session}", tag = "watching",
+    params(("session" = String, Path, description = "The session", example = "live")),
+    responses(
+        (status = 204, description = "In its headers"),
+        (status = 404, description = "no-session"),
+    )
+)]
 async fn session_options(
     Shared(state): Shared<State>,
     Path(session): Path<String>,
@@ -130,6 +179,35 @@ async fn session_options(
     Ok(response)
 }
 
+/// More candidates, or a restart of ICE
+#[utoipa::path(
+    patch, path = "/whep/{session}/{id}", tag = "watching",
+    params(
+        ("session" = String, Path, description = "The session", example = "live"),
+        ("id" = String, Path, description = "The viewer")
+    ),
+    request_body(
+        content = String,
+        content_type = "application/trickle-ice-sdpfrag",
+        description = "An SDP fragment"
+    ),
+    responses(
+        (
+            status = 200,
+            description = "Restarted: our fragment",
+            body = String,
+            content_type = "application/trickle-ice-sdpfrag"
+        ),
+        (status = 204, description = "They are taken"),
+        (status = 404, description = "not-found"),
+        (status = 408, description = "too-slow"),
+        (status = 412, description = "stale"),
+        (status = 413, description = "too-large"),
+        (status = 415, description = "unsupported-media-type"),
+        (status = 422, description = "broken-offer"),
+        (status = 428, description = "precondition-required"),
+    )
+)]
 async fn trickle(
     Shared(state): Shared<State>,
     Path((session, id)): Path<(String, String)>,
@@ -153,6 +231,18 @@ async fn trickle(
     }
 }
 
+/// Leaves
+#[utoipa::path(
+    delete, path = "/whep/{session}/{id}", tag = "watching",
+    params(
+        ("session" = String, Path, description = "The session", example = "live"),
+        ("id" = String, Path, description = "The viewer")
+    ),
+    responses(
+        (status = 200, description = "Goodbye"),
+        (status = 404, description = "not-found"),
+    )
+)]
 async fn leave(
     Shared(state): Shared<State>,
     Path((session, id)): Path<(String, String)>,
@@ -164,6 +254,17 @@ async fn leave(
     }
 }
 
+/// What a viewer may ask
+#[utoipa::path(
+    options, path = "/whep/{session}/{id}", tag = "watching",
+    params(
+        ("session" = String, Path, description = "The session", example = "live"),
+        ("id" = String, Path, description = "The viewer")
+    ),
+    responses(
+        (status = 204, description = "In its headers"),
+    )
+)]
 async fn viewer_options() -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();

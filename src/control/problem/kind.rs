@@ -119,7 +119,10 @@ kinds! {
 impl Kind {
     /// The general kind of `status`.
     pub fn of(status: StatusCode) -> Option<Self> {
-        Self::ALL.iter().copied().find(|kind| kind.status() == status)
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|kind| kind.status() == status)
     }
 
     /// The kind called `name`.
@@ -146,7 +149,10 @@ mod tests {
     fn each_kind_has_a_name_of_its_own_and_says_what_it_means() {
         let names: BTreeSet<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
         let titles: BTreeSet<_> = Kind::ALL.iter().map(|kind| kind.title()).collect();
-        assert_eq!((names.len(), titles.len()), (Kind::ALL.len(), Kind::ALL.len()));
+        assert_eq!(
+            (names.len(), titles.len()),
+            (Kind::ALL.len(), Kind::ALL.len())
+        );
         for kind in Kind::ALL {
             let plain = |c: char| c.is_ascii_lowercase() || c == '-';
             assert!(kind.name().chars().all(plain), "{kind:?}");

@@ -8,6 +8,7 @@ pub mod microphone; // a device, reopened whenever it is lost -> AudioChunk
 pub mod tap; // device callback -> capture thread
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Section `[audio]`: what the avatar says when no speech is pushed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -22,7 +23,7 @@ pub struct Config {
 }
 
 /// Where sound comes from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// The microphone if there is one, else the file.
