@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::run::{recordings, sessions, speech};
-use crate::stage::{audio, encode, lipsync, send, tts, voice};
+use crate::run::{imports, recordings, sessions, speech};
+use crate::stage::{audio, chat, encode, lipsync, send, tts, voice};
 use crate::{control, memory, toml_text};
 
 /// Everything that can be configured. `config/default.toml` explains each key.
@@ -29,6 +29,8 @@ pub struct Config {
     pub speech: speech::Config,
     /// `[tts]`: speech from text.
     pub tts: tts::Config,
+    /// `[chat]`: answers to texts.
+    pub chat: chat::Config,
     /// `[voice]`: when somebody speaks.
     pub voice: voice::Config,
     /// `[encode]`: how pictures and sound are coded.
@@ -39,6 +41,8 @@ pub struct Config {
     pub sessions: sessions::Config,
     /// `[recordings]`: what is sent, into files.
     pub recordings: recordings::Config,
+    /// `[imports]`: avatars and models that are uploaded.
+    pub imports: imports::Config,
     /// `[memory]`: the budget.
     pub memory: memory::Config,
 }
@@ -173,13 +177,16 @@ impl Config {
             self.models.check(),
             self.sessions.check(),
             self.recordings.check(),
+            self.imports.check(),
             self.memory.check(),
         ];
         let others = others.into_iter().collect::<Result<(), _>>();
         let tts = self.tts.check().map_err(|e| e.to_string());
         let http = self.http.check().map_err(|e| e.to_string());
+        let chat = self.chat.check().map_err(|e| e.to_string());
         encode
             .and(tts)
+            .and(chat)
             .and(http)
             .and(others.map_err(|e| e.to_string()))
     }
@@ -379,6 +386,7 @@ mod tests {
             ("speech.max_upload_mb=0", "speech.max_upload_mb is 0;"),
             ("encode.video_kbps=1", "encode.video_kbps is 1;"),
             ("recordings.max_mb=0", "recordings.max_mb is 0;"),
+            ("imports.max_upload_mb=0", "imports.max_upload_mb is 0;"),
         ] {
             let error = set(&[wrong]).expect_err("it can't work");
             assert!(error.contains(wrong) && error.contains(key), "{error}");

@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use tokio::sync::watch;
 
-/// Events that are kept: a few minutes of conversation, and 6 kB.
+/// Events that are kept: a few minutes of conversation, and 40 kB if all of them are
+/// sentences.
 pub const KEPT: usize = 100;
 
 /// Something that happened.
@@ -40,6 +41,23 @@ pub enum Event {
         /// The last one's.
         last: u64,
     },
+    /// A sentence of an answer is about to be said.
+    Reply {
+        /// The utterance that it is part of.
+        utterance: u64,
+        /// The sentence.
+        text: Box<str>,
+    },
+    /// There is no more of an answer: what of it waits is still said.
+    ReplyEnded {
+        /// The utterance that it ends with.
+        utterance: u64,
+        /// Whether that is all of it: else it was silenced, or went wrong.
+        whole: bool,
+        /// What went wrong.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<Box<str>>,
+    },
     /// The avatar began to talk, or to idle.
     State {
         /// `talking` or `idle`.
@@ -49,6 +67,11 @@ pub enum Event {
     Viewers {
         /// How many there are now.
         viewers: usize,
+    },
+    /// Somebody publishes a voice, or does no longer.
+    Publisher {
+        /// `joined` or `left`.
+        state: &'static str,
     },
     /// The memory budget is fuller, or less full.
     Memory {
@@ -72,6 +95,16 @@ pub enum Event {
         /// Its id.
         model: Box<str>,
     },
+    /// A named clip began, is over, or will not be played.
+    Action {
+        /// Its name.
+        clip: Box<str>,
+        /// `started`, `finished` or `dropped`.
+        state: &'static str,
+        /// Whether it was ended before all of it was played, once it is over.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        interrupted: Option<bool>,
+    },
     /// A recording began or is over.
     Recording {
         /// Its id.
@@ -82,8 +115,57 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<&'static str>,
     },
+    /// An import goes on or is over. Told to the session `live` only.
+    Job(Box<JobNews>),
     /// The session has ended. Nothing comes after this.
     Ended,
+}
+
+/// How an import of an avatar or a model is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct JobNews {
+    /// The job's id.
+    pub id: String,
+    /// What becomes of it: `avatar` or `model`.
+    pub kind: &'static str,
+    /// `running`, `done` or `failed`.
+    pub state: &'static str,
+    /// How much of it is done.
+    pub progress: Share,
+    /// What it does, in words.
+    pub phase: String,
+}
+
+/// A share of something, in whole hundredths: 0 to 1 where it is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Share(u8);
+
+impl Share {
+    /// All of it.
+    pub const WHOLE: Self = Self(100);
+
+    /// `done` of `of`, and nothing where there is nothing to be done.
+    pub fn of(done: u64, of: u64) -> Self {
+        let hundredths = (u128::from(done) * 100).checked_div(of.into());
+        let hundredths = hundredths.unwrap_or(0);
+        Self(u8::try_from(hundredths.min(100)).expect("a hundred at most"))
+    }
+
+    /// In hundredths.
+    pub fn hundredths(self) -> u8 {
+        self.0
+    }
+
+    /// As a number from 0 to 1.
+    pub fn get(self) -> f64 {
+        f64::from(self.0) / 100.0
+    }
+}
+
+impl Serialize for Share {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.get())
+    }
 }
 
 /// The events of one session. Clones are the same.
@@ -266,6 +348,25 @@ mod tests {
         let (told, after) = waiting.await.expect("it listens");
         assert_eq!((told, after), (Some((1, Event::Ended)), None));
         assert_eq!(events.listen(None).next().await, None, "who comes too late");
+    }
+
+    #[test]
+    fn a_job_says_how_far_it_is() {
+        let event = Event::Job(Box::new(JobNews {
+            id: "j1".into(),
+            kind: "avatar",
+            state: "running",
+            progress: Share::of(43, 100),
+            phase: "checking".into(),
+        }));
+        let json = serde_json::to_string(&event).expect("plain data");
+        let said = r#"{"type":"job","id":"j1","kind":"avatar","state":"running","progress":0.43,"phase":"checking"}"#;
+        assert_eq!(json, said);
+        let share = |done, of| Share::of(done, of).get();
+        assert_eq!(
+            [share(1, 0), share(9, 3), share(u64::MAX, u64::MAX)],
+            [0.0, 1.0, 1.0]
+        );
     }
 
     #[test]

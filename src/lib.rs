@@ -3,12 +3,15 @@
 //! # The path
 //!
 //! ```text
-//! device ─▶ tap ─▶ door ─▶ ring 3 ─┐
-//! speech ─▶ queue ─▶ 10 chunks ────┼▶ script ─▶ renderer ─▶ ring 2 ─▶ encoders ─▶ hub ─▶ viewers
-//! file ───▶ loop  ─▶ 10 chunks ────┘   mel, voice, lip-sync, compose          └─▶ ring 1 ─▶ window
+//! device ─▶ tap ─────┬▶ door ─▶ ring 3 ─┐
+//! voice ──▶ jitter ──┘                  │
+//! speech ─▶ queue ─▶ 10 chunks ─────────┼▶ script ─▶ renderer ─▶ ring 2 ─▶ encoders ─▶ hub ─▶ viewers
+//! file ───▶ loop  ─▶ 10 chunks ─────────┘   mel, voice, lip-sync, compose          └─▶ ring 1 ─▶ window
 //! ```
 //!
-//! Text is pushed speech too: [`stage::tts`] makes it, [`run::say`] pushes it.
+//! Text is pushed speech too: [`stage::tts`] makes it, [`run::say`] pushes it. So is
+//! what [`stage::chat`] has answered, by [`run::chat`]. A voice is what somebody publishes
+//! by WHIP: it is live sound, in the place of the device or file.
 //!
 //! One chunk of 40 ms, one frame: [`media::AudioChunk`] goes in, [`pool::Frame`] and
 //! [`media::Packet`] come out, and what belongs together has the same `pts`.
@@ -16,8 +19,8 @@
 //! # The modules
 //!
 //! Words are what travels: [`media`], [`ring`], [`pool`], [`hub`], [`avatar`], [`model`],
-//! [`memory`], [`process`], [`events`], [`stats`], and the [`bounds`] of what is
-//! configured. A [`stage`] does one thing to it. A [`run`] puts stages on threads.
+//! [`memory`], [`process`], [`events`], [`stats`], the [`remote`] servers that are asked,
+//! and the [`bounds`] of what is configured. A [`stage`] does one thing to it. A [`run`] puts stages on threads.
 //! [`control`] is the HTTP API over the runs. Imports point up that list only, stages
 //! never import each other, and `tests/architecture.rs` holds it.
 //!
@@ -27,11 +30,13 @@
 //! |---|---|---|
 //! | device callback | pushes samples into a tap | nothing, ever |
 //! | `capture` | cuts chunks; the device is opened by helpers aside | samples |
+//! | `publisher` | decodes a published voice, one each | packets, their time |
 //! | `speech`, `loop` | decode sound files ahead | room |
 //! | `clip` | decodes the avatar's pictures ahead | room |
 //! | `render` | everything from a chunk to a frame, and Opus | a chunk, or 40 ms |
 //! | `encode` | H.264, VP8 | a frame |
 //! | `record` | recordings to the disk, one each | packets |
+//! | `imports` | has uploads imported, by processes that stand back | an upload |
 //! | `network` | HTTP and viewers, a task each | sockets |
 //! | `watchdog` | memory, the line of the log | a second |
 //! | main | signals | a signal |
@@ -66,6 +71,7 @@ pub mod native;
 pub mod pool;
 pub mod process;
 pub mod program;
+pub mod remote;
 pub mod ring;
 pub mod run;
 pub mod stage;

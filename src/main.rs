@@ -129,6 +129,15 @@ impl Settings {
     fn load(&self) -> anyhow::Result<Config> {
         Ok(Config::load(self.config.as_deref(), &self.sets)?)
     }
+
+    /// The same for another program of this project.
+    fn arguments(&self) -> Vec<OsString> {
+        let config = self.config.iter();
+        let config = config.flat_map(|config| ["--config".into(), config.into()]);
+        let sets = self.sets.iter();
+        let sets = sets.flat_map(|set| ["--set".into(), set.into()]);
+        config.chain(sets).collect()
+    }
 }
 
 /// The exit code that asks a supervisor to start the process anew: `EX_TEMPFAIL`
@@ -171,7 +180,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         mouthpiece::native::end_with_the_reader();
     }
     match command {
-        Command::Serve { settings, preview } => commands::serve::run(&settings.load()?, preview),
+        Command::Serve { settings, preview } => commands::serve::run(&settings, preview),
         Command::Render { settings, given } => {
             // A list that is gone takes its renders with it.
             mouthpiece::native::end_with_the_reader();

@@ -45,6 +45,19 @@ pub const MEL_STEPS: usize = 16;
 /// What a Wav2Lip-type model hears: `[band][step]`, as the tensor lies.
 pub type MelWindow = [[f32; MEL_STEPS]; MEL_BANDS];
 
+/// A packet of Opus as it came from whoever publishes a voice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VoicePacket {
+    /// When it came.
+    pub arrived: Instant,
+    /// Whose it is: another number is another stream, with times of its own.
+    pub ssrc: u32,
+    /// The moment of its first sample at [`SOUND_RATE`], from any beginning. It wraps.
+    pub timestamp: u32,
+    /// The bitstream.
+    pub data: Bytes,
+}
+
 /// How a packet was coded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Codec {

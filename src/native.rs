@@ -1,7 +1,7 @@
 //! The calls into C that no safe crate offers, each behind a safe function.
 //!
 //! The one place with `unsafe` in the program: the allocator's switches, the
-//! clocks of processor time, what libraries say, locks on files, a bitrate change in a running openh264, and libvpx.
+//! clocks of processor time, priorities, what libraries say, locks on files, a bitrate change in a running openh264, and libvpx.
 
 #![allow(unsafe_code)]
 
@@ -150,6 +150,29 @@ pub fn unheard<T>(work: impl FnOnce() -> T) -> T {
 pub fn lock(file: &File) -> bool {
     // SAFETY: the descriptor is open through the call, which takes no pointers.
     unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
+}
+
+/// Lets the process run only while nothing else wants a processor. Threads that are
+/// there already keep their priority: call it before they start. Returns whether the
+/// system took it.
+#[cfg(target_os = "linux")]
+pub fn run_when_idle() -> bool {
+    // SAFETY: zeros are a valid parameter, which is borrowed for the call and only
+    // read; the second call takes numbers. Zero is the calling thread in both.
+    unsafe {
+        let parameter: libc::sched_param = std::mem::zeroed();
+        let idle = libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameter) == 0;
+        // Where threads may not be idle they can still stand back.
+        idle || libc::setpriority(libc::PRIO_PROCESS, 0, 19) == 0
+    }
+}
+
+/// Lets the process run only while nothing else wants a processor. Returns whether
+/// the system took it.
+#[cfg(not(target_os = "linux"))]
+pub fn run_when_idle() -> bool {
+    // SAFETY: it takes numbers, of which zero is the calling process.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) == 0 }
 }
 
 /// Keeps ONNX Runtime from reporting home. Since 1.29 the official builds for Linux

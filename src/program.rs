@@ -1,12 +1,16 @@
-//! What every program here does alike: it ends with a sentence, and breaks off well.
+//! What every program here does alike: it ends with a sentence, breaks off well,
+//! and stands back where it works beside a stream.
 
 use std::fmt::Display;
+use std::fs;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use tokio::signal::unix::{SignalKind, signal};
+
+use crate::native;
 
 /// The exit code of what came of a program. An error is printed as one sentence,
 /// with its causes.
@@ -60,4 +64,13 @@ pub fn interrupted() -> io::Result<impl Future<Output = ()> + Send + use<>> {
             _ = terminate.recv() => {}
         }
     })
+}
+
+/// Makes the process one that stands back: it runs while nothing else wants a
+/// processor, and where memory runs out the system ends it before any other. For
+/// work beside a stream; call it before threads start.
+pub fn stand_back() {
+    // Where the system knows neither, it works as others do.
+    let _as_before = native::run_when_idle();
+    let _as_before = fs::write("/proc/self/oom_score_adj", "1000");
 }

@@ -45,8 +45,9 @@ impl Level {
 const RECENT: usize = 250;
 
 /// Upper bounds of the histogram's buckets, in seconds.
-pub const BUCKETS: [f64; 14] = [
-    0.0005, 0.001, 0.002, 0.003, 0.005, 0.008, 0.012, 0.02, 0.03, 0.04, 0.08, 0.15, 0.3, 1.0,
+pub const BUCKETS: [f64; 17] = [
+    0.0005, 0.001, 0.002, 0.003, 0.005, 0.008, 0.012, 0.02, 0.03, 0.04, 0.08, 0.15, 0.3, 1.0, 2.5,
+    5.0, 10.0,
 ];
 
 /// How long something takes.
@@ -159,6 +160,14 @@ pub struct Stats {
     pub failed_mouths: Count,
     /// Times that a viewer was too slow and skipped to the next key frame.
     pub slow_viewers: Count,
+    /// Utterances that were spoken to their end.
+    pub finished_utterances: Count,
+    /// Utterances that were cut off.
+    pub cut_utterances: Count,
+    /// Utterances that waited and were dropped.
+    pub dropped_utterances: Count,
+    /// Times that somebody interrupted what was said, or waited to be.
+    pub interrupts: Count,
     /// Chunks waiting in the sound's ring.
     pub ring_depth: Level,
     /// Frames drawn in the last second.
@@ -183,6 +192,10 @@ pub struct Stats {
     pub frame_cpu: Timing,
     /// From accepting sound to handing its picture to the network.
     pub voice_latency: Timing,
+    /// From asking for an answer to its first words.
+    pub chat_latency: Timing,
+    /// From asking for a sentence's speech to its first sound.
+    pub tts_latency: Timing,
     /// What happened, one by one.
     pub events: Events,
 }
@@ -211,6 +224,8 @@ impl Stats {
             sum.absorb(part);
         }
         self.voice_latency.absorb(&ended.voice_latency);
+        self.chat_latency.absorb(&ended.chat_latency);
+        self.tts_latency.absorb(&ended.tts_latency);
     }
 }
 
@@ -247,13 +262,13 @@ mod tests {
     #[test]
     fn buckets_are_cumulative() {
         let timing = Timing::default();
-        for ms in [1, 2, 100, 5_000] {
+        for ms in [1, 2, 100, 50_000] {
             timing.add(Duration::from_millis(ms));
         }
         let (cumulative, count, sum) = timing.histogram();
         assert_eq!(cumulative[1], 1, "1 ms is in the bucket that ends there");
         assert_eq!(cumulative[BUCKETS.len() - 1], 3);
         assert_eq!(count, 4);
-        assert!((sum - 5.103).abs() < 1e-9);
+        assert!((sum - 50.103).abs() < 1e-9);
     }
 }

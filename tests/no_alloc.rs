@@ -16,7 +16,7 @@ use mouthpiece::model::Bundle;
 use mouthpiece::pool::{Frame, FramePool};
 use mouthpiece::ring::{Next, ring};
 use mouthpiece::run::library::Library;
-use mouthpiece::run::renderer::Renderer;
+use mouthpiece::run::renderer::{Action, Renderer, When};
 use mouthpiece::run::script::Script;
 use mouthpiece::run::speech::{self, Speech};
 use mouthpiece::stage::audio::file::SoundFile;
@@ -89,9 +89,10 @@ fn from_the_device_to_the_encoder_nothing_is_allocated() {
         chunks.push(chunk);
     }
 
-    // Without a cache, and with one that takes the whole clip.
+    // Without a cache, and with one that takes the whole clip; and while an action
+    // plays in its place.
     let kept = avatar.idle().len() * avatar.size.i420_bytes();
-    for cache in [0, kept] {
+    for (cache, acting) in [(0, false), (kept, false), (0, true)] {
         avatar.idle().cache.set_limit(cache);
         let stats = Stats::new();
         let pool = FramePool::new(4, avatar.size);
@@ -100,6 +101,10 @@ fn from_the_device_to_the_encoder_nothing_is_allocated() {
         let renderer = Renderer::new(&avatar, &model, &voice, pool.clone(), &stats, now);
         let (speech, heard) = Speech::start(&speech::Config::default()).expect("a thread");
         let mut script = Script::new(renderer.expect("made"), speech, heard, None).expect("made");
+        if acting {
+            let action = Action::new(&avatar, "nod", When::Now, 1_000).expect("a decoder");
+            script.act(action.expect("ava nods"));
+        }
         let (sound_in, sound_out) = ring::<AudioChunk>(3);
         let (frames_in, frames_out) = ring::<Frame>(2);
         let mut drawn = 0;
@@ -153,7 +158,7 @@ fn from_the_device_to_the_encoder_nothing_is_allocated() {
         assert_eq!(
             all,
             of_the_network * runs / COUNTED,
-            "cache of {cache} bytes"
+            "cache of {cache} bytes, {acting}"
         );
     }
 }

@@ -5,14 +5,40 @@ const SESSION = new URLSearchParams(location.search).get('session') || 'live';
 
 const at = (path) => new URL(path, document.baseURI);
 
-/** Where things are, relative to the page, so that a proxy may put it under a path of its own. */
+/** A session's addresses, relative to the page, so that a proxy may put it under a path of its own. */
+export function addresses(session) {
+  const id = encodeURIComponent(session);
+  const own = (verb) => at(`v1/sessions/${id}/${verb}`);
+  return {
+    session: at(`v1/sessions/${id}`),
+    whep: at(`whep/${id}`),
+    whip: at(`whip/${id}`),
+    speech: own('speech'),
+    interrupt: own('interrupt'),
+    events: own('events'),
+    action: own('action'),
+    chat: own('chat'),
+    recording: own('recording'),
+    snapshot: own('snapshot'),
+  };
+}
+
+/** Where the server tells of itself, and where this page's session is. */
 export const urls = {
-  whep: at(`whep/${encodeURIComponent(SESSION)}`),
+  ...addresses(SESSION),
   status: at('v1/status'),
-  speech: at(`v1/sessions/${encodeURIComponent(SESSION)}/speech`),
-  interrupt: at(`v1/sessions/${encodeURIComponent(SESSION)}/interrupt`),
+  memory: at('v1/memory'),
+  reclaim: at('v1/memory/reclaim'),
+  sessions: at('v1/sessions'),
+  recordings: at('v1/recordings'),
+  avatars: at('v1/avatars'),
+  models: at('v1/models'),
+  jobs: at('v1/jobs'),
   health: at('healthz'),
 };
+
+/** One of a list: `urls.avatars` and `ava` make `/v1/avatars/ava`. */
+export const one = (list, id) => new URL(`${list}/${encodeURIComponent(id)}`);
 
 /** What `/v1/status` says of this page's session; nothing when there is none. */
 export const own = (status) => status?.sessions?.find(({ id }) => id === SESSION) ?? null;
@@ -86,4 +112,34 @@ export async function call(url, options = {}) {
   const answer = await fetch(url, { cache: 'no-store', ...options, headers });
   if (answer.ok) return answer;
   throw refusal(answer.status, (name) => answer.headers.get(name), await answer.text());
+}
+
+/** What a person is told of an error: the server's own sentence, or that there was no answer. */
+export const inWords = (error) =>
+  error.name === 'Refusal' ? error.message : 'The server does not answer. Please try again when it is back.';
+
+/** `call` with a JSON body, or none; gives the JSON that comes back, or null. */
+export async function ask(method, url, fields = null) {
+  const json = fields && { headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(fields) };
+  const answer = await call(url, { method, ...json });
+  return answer.headers.get('Content-Type')?.startsWith('application/json') ? answer.json() : null;
+}
+
+/**
+ * Sends a body, with the token; gives the JSON that comes back, and refuses as `call` does.
+ * By XMLHttpRequest, since only it tells `onProgress` what part has gone.
+ */
+export function send(url, body, headers, onProgress) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open('POST', url);
+    for (const [name, value] of Object.entries({ ...credentials(), ...headers })) request.setRequestHeader(name, value);
+    request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
+    request.onerror = () => reject(new Error('It did not get through: the server is away.'));
+    request.onload = () => {
+      if (request.status >= 200 && request.status < 300) resolve(JSON.parse(request.responseText));
+      else reject(refusal(request.status, (name) => request.getResponseHeader(name), request.responseText));
+    };
+    request.send(body);
+  });
 }

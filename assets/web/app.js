@@ -1,10 +1,16 @@
 // The page: what it shows, and what its buttons do.
 
-import { call, own, token, urls } from './api.js';
+import { call, inWords, own, token, urls } from './api.js';
+import { askForToken, onToken } from './ask.js';
+import { onDrop } from './drop.js';
+import { Events } from './events.js';
 import { Figures } from './figures.js';
 import { showKeyed } from './key.js';
 import { Player } from './player.js';
+import { offerChat, onText } from './say.js';
+import { Publisher } from './publish.js';
 import { Speech } from './speech.js';
+import { setText, Stage } from './stage.js';
 
 /** How often the server is asked how it is, in ms. */
 const STATUS = 500;
@@ -16,46 +22,23 @@ const root = document.documentElement;
 const video = $('video');
 
 const player = new Player(video);
+const stage = new Stage(video, player);
+const publisher = new Publisher();
 const figures = new Figures($('figures'));
-const speech = new Speech($('utterances'), (error) => complain(error?.message));
+const speech = new Speech($('utterances'), urls.speech, new Events(urls.events), (error) => complain(error?.message));
 
-/** What the player says, and what the server says of the session; together they are what is shown. */
-let link = { state: 'connecting', reason: '', until: 0 };
+/** What the server says of the session, and when it was asked. */
 let session = null;
-
-const STATES = {
-  connecting: 'Connecting',
-  reconnecting: 'Reconnecting',
-  away: 'The server is away',
-  waiting: 'Waiting',
-  refused: 'Not connected',
-  idle: 'At rest',
-  talking: 'Talking',
-};
+let asked = -Infinity;
 
 function complain(text) {
   $('message').hidden = !text;
   $('message').textContent = text ?? '';
 }
 
-function showState() {
-  const state = link.state === 'playing' ? (session?.state ?? 'idle') : link.state;
-  const left = Math.ceil((link.until - performance.now()) / 1000);
-  const short = STATES[state] ?? state;
-  setText($('reason'), link.reason || (link.state === 'away' ? 'The picture comes back by itself.' : ''));
-  setText($('again'), left > 0 ? `Trying again in ${left} s.` : '');
-  setText($('state-text'), short);
-  root.dataset.state = state;
-  $('interrupt').disabled = link.state !== 'playing';
-}
-
-/** Only a change is written, so that a screen reader hears each state once. */
-function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
 function showSession(status) {
   session = own(status);
+  offerChat(status);
   $('version').textContent = status.version ? `Version ${status.version}` : '';
   if (!session) return;
   const id = session.avatar ?? 'Mouthpiece';
@@ -69,25 +52,27 @@ let mayControl = true;
 
 function offerControl(may) {
   mayControl = may;
-  for (const id of ['drop', 'utterances', 'interrupt']) $(id).hidden = !may;
+  for (const id of ['say', 'drop', 'utterances', 'talk', 'interrupt', 'desk']) $(id).hidden = !may;
 }
 
 /** Status and statistics, over and over, one request at a time. */
 async function watch() {
   for (;;) {
     let status = null;
-    if (mayControl && (link.state === 'playing' || link.state === 'waiting')) {
+    if (mayControl && (stage.link === 'playing' || stage.link === 'waiting')) {
+      const now = performance.now();
       try {
         status = await (await call(urls.status, { signal: AbortSignal.timeout(3000) })).json();
         showSession(status);
+        asked = now;
       } catch (error) {
         session = null;
         if (error instanceof TypeError) player.doubt();
         if (error.status === 403) offerControl(false);
       }
     }
-    figures.show(status, await player.stats());
-    showState();
+    figures.show(own(status), status?.process, await player.stats());
+    stage.show(session);
     await new Promise((resolve) => setTimeout(resolve, STATUS));
   }
 }
@@ -103,81 +88,52 @@ if (new URLSearchParams(location.search).get('key') === '1') {
 // ---- the connection ----
 
 player.addEventListener('state', ({ detail }) => {
-  link = { state: detail.state, reason: detail.reason, until: performance.now() + detail.retryMs };
   if (detail.state !== 'playing') session = null;
   // A server that went took its queue with it.
   if (detail.state === 'away') speech.silenced();
-  showState();
+  $('interrupt').disabled = detail.state !== 'playing';
+  offerTalk();
   // The one refusal that the person who watches can mend.
   if (detail.status === 401) askForToken();
 });
 
-function askForToken() {
-  if ($('ask').open) return;
-  if (token.get()) $('ask-text').textContent = 'That token was not accepted. Please enter it again.';
-  $('token').value = '';
-  $('ask').showModal();
-}
-
-$('ask-form').addEventListener('submit', () => {
-  token.set($('token').value);
+onToken(() => {
   offerControl(true);
   player.start();
 });
 
-// Escape would leave a page that shows nothing and says nothing.
-$('ask').addEventListener('cancel', (event) => event.preventDefault());
-
-addEventListener('pagehide', () => player.stop());
+addEventListener('pagehide', () => {
+  player.stop();
+  publisher.stop();
+});
 addEventListener('pageshow', ({ persisted }) => persisted && player.start());
-addEventListener('online', () => link.state !== 'playing' && player.start());
+addEventListener('online', () => stage.link !== 'playing' && player.start());
 
 // ---- the picture ----
-
-video.addEventListener('resize', () => {
-  if (video.videoWidth) $('stage').style.setProperty('--shape', video.videoWidth / video.videoHeight);
-});
-video.addEventListener('playing', () => {
-  root.dataset.picture = 'yes';
-  $('still').hidden = true;
-});
-
-// A closed connection leaves a black picture; its last one stays instead, dimmed, until there is a new one.
-player.addEventListener('leaving', () => {
-  const still = $('still');
-  if (!video.videoWidth || !still.hidden) return;
-  [still.width, still.height] = [video.videoWidth, video.videoHeight];
-  still.getContext('2d').drawImage(video, 0, 0);
-  still.hidden = false;
-});
-
-function showSound() {
-  $('hear').hidden = !video.muted || root.dataset.heard === 'yes';
-  $('mute').hidden = root.dataset.heard !== 'yes';
-  const word = video.muted ? 'Unmute' : 'Mute';
-  $('mute').setAttribute('aria-label', word);
-  $('mute').title = word;
-  $('mute').querySelector('use').setAttribute('href', video.muted ? '#icon-muted' : '#icon-sound');
-}
-
-$('hear').addEventListener('click', () => {
-  root.dataset.heard = 'yes';
-  video.muted = false;
-  video.play().catch(() => {
-    // Nothing to play yet; it starts when there is.
-  });
-  showSound();
-  $('mute').focus({ preventScroll: true });
-});
-
-$('mute').addEventListener('click', () => (video.muted = !video.muted));
-video.addEventListener('volumechange', showSound);
 
 if (document.fullscreenEnabled) $('full').hidden = false;
 $('full').addEventListener('click', () => {
   if (document.fullscreenElement) document.exitFullscreen();
   else $('stage').requestFullscreen();
 });
+
+// ---- the microphone ----
+
+const TALK = { off: 'Talk', starting: 'Connecting …', on: 'Stop talking' };
+
+/** Who talks can always end it. */
+function offerTalk() {
+  $('talk').disabled = stage.link !== 'playing' && root.dataset.talk !== 'on';
+}
+
+publisher.addEventListener('state', ({ detail }) => {
+  root.dataset.talk = detail.state;
+  setText($('talk-text'), TALK[detail.state]);
+  $('talk-icon').setAttribute('href', detail.state === 'on' ? '#icon-stop' : '#icon-talk');
+  complain(detail.reason);
+  offerTalk();
+});
+$('talk').addEventListener('click', () => publisher.toggle());
 
 // ---- speech ----
 
@@ -186,35 +142,23 @@ $('file').addEventListener('change', () => {
   $('file').value = '';
 });
 
+onText((text, how) => speech.say(text, how));
+
 $('interrupt').addEventListener('click', async () => {
   try {
-    const answer = await (await call(urls.interrupt, { method: 'POST' })).json();
-    speech.silenced((answer.played_ms ?? 0) / 1000);
+    await call(urls.interrupt, { method: 'POST' });
     complain(null);
   } catch (error) {
-    complain(error.name === 'Refusal' ? error.message : 'The server did not hear the interruption: it is away.');
+    complain(inWords(error));
   }
 });
 
-setInterval(() => speech.tick(performance.now(), session?.state === 'idle' && !session.queue_s), TICK);
+setInterval(() => {
+  const quiet = session?.state === 'idle' && !session.queue_s;
+  speech.tick(performance.now(), quiet ? asked : -Infinity);
+}, TICK);
 
-// A file may be dropped anywhere on the page; each element left while dragging tells so, hence the count.
-let depth = 0;
-const holdsFiles = (event) => mayControl && event.dataTransfer?.types.includes('Files');
-addEventListener('dragenter', (event) => {
-  if (holdsFiles(event) && depth++ === 0) root.dataset.dragging = 'yes';
-});
-addEventListener('dragleave', (event) => {
-  if (holdsFiles(event) && --depth === 0) delete root.dataset.dragging;
-});
-addEventListener('dragover', (event) => holdsFiles(event) && event.preventDefault());
-addEventListener('drop', (event) => {
-  if (!holdsFiles(event)) return;
-  event.preventDefault();
-  depth = 0;
-  delete root.dataset.dragging;
-  speech.give([...event.dataTransfer.files]);
-});
+onDrop((files) => speech.give(files), () => mayControl);
 
 token.takeFromAddress();
 if (matchMedia('(pointer: coarse)').matches) $('drop-title').textContent = 'Give a recording, and it is spoken';

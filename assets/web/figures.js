@@ -1,7 +1,5 @@
 // One line of figures: what the server says of itself, and what arrives here.
 
-import { own } from './api.js';
-
 const NONE = '–';
 /** Looks, half a second apart, that a rate is taken over. */
 const LOOKS = 8;
@@ -36,9 +34,9 @@ export class Figures {
     });
   }
 
-  /** Shows the server's status and the connection's statistics; either may be missing. */
-  show(status, stats) {
-    const known = { session: own(status), process: status?.process, network: this.#network(stats) };
+  /** Shows the server's status, of which `session` is the one shown, and the connection's statistics; any may be missing. */
+  show(session, process, stats) {
+    const known = { session, process, network: this.#network(stats) };
     FIGURES.forEach(([, say], n) => (this.#values[n].textContent = say(known)));
   }
 

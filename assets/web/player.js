@@ -47,16 +47,21 @@ export function iceServers(link) {
  */
 export class Player extends EventTarget {
   #video;
+  #whep;
   #pc = null;
   #resource = null;
   #round = null;
   #attempts = 0;
   #patience = STALL;
 
-  /** @param {HTMLVideoElement} video where the picture goes */
-  constructor(video) {
+  /**
+   * @param {HTMLVideoElement} video where the picture goes
+   * @param {URL} whep the session's WHEP address
+   */
+  constructor(video, whep = urls.whep) {
     super();
     this.#video = video;
+    this.#whep = whep;
   }
 
   /** The live connection's statistics, or null while there is none. */
@@ -64,9 +69,10 @@ export class Player extends EventTarget {
     return this.#pc?.connectionState === 'connected' ? this.#pc.getStats() : null;
   }
 
-  /** Begins to play, anew if it plays already. */
-  async start() {
+  /** Begins to play, anew if it plays already; at `whep`, another session's address, if that is given. */
+  async start(whep = this.#whep) {
     this.stop();
+    this.#whep = whep;
     const round = new AbortController();
     this.#round = round;
     let before = 'connecting';
@@ -142,7 +148,7 @@ export class Player extends EventTarget {
 
   async #connect(signal) {
     const patience = AbortSignal.any([signal, AbortSignal.timeout(CONNECT)]);
-    const options = await fetch(urls.whep, { method: 'OPTIONS', headers: credentials(), signal: patience });
+    const options = await fetch(this.#whep, { method: 'OPTIONS', headers: credentials(), signal: patience });
     const servers = iceServers(options.headers.get('Link'));
     const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle', iceServers: servers });
     this.#pc = pc;
@@ -155,7 +161,7 @@ export class Player extends EventTarget {
     }
     await pc.setLocalDescription();
     await this.#gathered(pc, servers.length ? GATHER.relayed : GATHER.direct, signal);
-    const answer = await call(urls.whep, {
+    const answer = await call(this.#whep, {
       method: 'POST',
       headers: { 'Content-Type': 'application/sdp' },
       body: pc.localDescription.sdp,

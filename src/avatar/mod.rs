@@ -5,28 +5,23 @@
 
 mod bitstream; // MP4 -> access units -> I420 pictures
 mod clip; // a video, its faces, its cache
+mod manifest; // what a bundle says of itself
 mod player; // decoded ahead on a thread
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Deserialize;
-
 pub use bitstream::Colour;
 pub use clip::{Cache, Clip, Picture};
+pub use manifest::{MANIFEST_FILE, Outline};
+use manifest::{Manifest, plain, read_track};
 pub use player::{Player, SPARE};
 
-use crate::media::FPS;
 use crate::pool::Size;
-use crate::toml_text;
 
 /// The name of the clip that plays while nothing else is asked for.
 pub const IDLE: &str = "idle";
-/// Shortest and longest side of a picture. Models want a face of some size, and
-/// the budget a picture of some bound.
-const SIDE: std::ops::RangeInclusive<usize> = 64..=4096;
 
 /// Why a bundle can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +66,16 @@ pub struct Face {
 }
 
 impl Face {
+    /// The face on the way from this one to `to`, at `share` of it.
+    #[must_use]
+    pub fn between(self, to: Self, share: f32) -> Self {
+        let mix = |a: [f32; 2], b: [f32; 2]| std::array::from_fn(|n| a[n] + (b[n] - a[n]) * share);
+        Self {
+            eyes: mix(self.eyes, to.eyes),
+            mouth: mix(self.mouth, to.mouth),
+        }
+    }
+
     /// The distance from the eyes to the mouth: the unit in which a model says
     /// how much of a face it wants to see.
     pub fn scale(&self) -> f32 {
@@ -92,33 +97,6 @@ pub struct Avatar {
     clips: BTreeMap<String, Arc<Clip>>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Manifest {
-    name: String,
-    width: usize,
-    height: usize,
-    fps: u32,
-    #[serde(default)]
-    credits: String,
-    clips: BTreeMap<String, ClipManifest>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ClipManifest {
-    video: String,
-    faces: String,
-    #[serde(default)]
-    colour: Colour,
-}
-
-#[derive(Deserialize)]
-struct TrackEntry {
-    eyes: Option<[f32; 2]>,
-    mouth: Option<[f32; 2]>,
-}
-
 impl Avatar {
     /// Opens the bundle in `folder` and checks it: every file, every clip's
     /// length against its track, and that the first picture decodes.
@@ -127,34 +105,9 @@ impl Avatar {
     ///
     /// One sentence that names the file, what is wrong, and what to do.
     pub fn open(folder: &Path) -> Result<Self, Error> {
-        let path = folder.join("avatar.toml");
-        let text = fs::read_to_string(&path).map_err(|source| Error::Read {
-            path: path.clone(),
-            source,
-        })?;
-        let manifest: Manifest = toml::from_str(&text)
-            .map_err(|e| Error::broken(&path, toml_text::one_line(&text, &e)))?;
-        let Manifest { width, height, .. } = manifest;
-        if width % 2 + height % 2 > 0 || !SIDE.contains(&width) || !SIDE.contains(&height) {
-            let problem = format!(
-                "width and height must be even and between {} and {} pixels, but are {width}x{height}",
-                SIDE.start(),
-                SIDE.end()
-            );
-            return Err(Error::broken(&path, problem));
-        }
-        if manifest.fps != FPS {
-            let problem = format!(
-                "fps is {}, but clips play at {FPS} frames a second: encode the video at {FPS} fps and set fps = {FPS}",
-                manifest.fps
-            );
-            return Err(Error::broken(&path, problem));
-        }
-        if !manifest.clips.contains_key(IDLE) {
-            let problem = "there is no [clips.idle]: an avatar needs one clip named idle";
-            return Err(Error::broken(&path, problem));
-        }
-        let size = Size { width, height };
+        let path = folder.join(MANIFEST_FILE);
+        let manifest = Manifest::read(&path)?;
+        let size = manifest.size();
         let mut clips = BTreeMap::new();
         for (name, clip) in &manifest.clips {
             let track = folder.join(plain(&path, &clip.faces)?);
@@ -206,55 +159,6 @@ impl Avatar {
     pub fn clips(&self) -> impl Iterator<Item = (&str, &Arc<Clip>)> {
         self.clips.iter().map(|(name, clip)| (name.as_str(), clip))
     }
-}
-
-/// A file's name from a manifest: it must stay inside the bundle.
-fn plain<'n>(manifest: &Path, name: &'n str) -> Result<&'n str, Error> {
-    let mut parts = Path::new(name).components();
-    match (parts.next(), parts.next()) {
-        (Some(std::path::Component::Normal(_)), None) => Ok(name),
-        _ => Err(Error::broken(
-            manifest,
-            format!("\"{name}\" must be the plain name of a file in the same folder"),
-        )),
-    }
-}
-
-/// Reads a face track: a JSON array with one `{"eyes": [x, y], "mouth": [x, y]}`
-/// a frame. Where a frame shows no face both are null.
-fn read_track(path: &Path, size: Size) -> Result<Vec<Option<Face>>, Error> {
-    let text = fs::read_to_string(path).map_err(|source| Error::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    let entries: Vec<TrackEntry> =
-        serde_json::from_str(&text).map_err(|e| Error::broken(path, e.to_string()))?;
-    let inside = |[x, y]: [f32; 2]| {
-        (0.0..size.width as f32).contains(&x) && (0.0..size.height as f32).contains(&y)
-    };
-    let mut faces = Vec::with_capacity(entries.len());
-    for (n, entry) in entries.iter().enumerate() {
-        let face = match (entry.eyes, entry.mouth) {
-            (Some(eyes), Some(mouth)) => Face { eyes, mouth },
-            (None, None) => {
-                faces.push(None);
-                continue;
-            }
-            _ => {
-                let problem = format!("frame {n} has eyes or a mouth, but not both");
-                return Err(Error::broken(path, problem));
-            }
-        };
-        if !inside(face.eyes) || !inside(face.mouth) || face.scale() < 8.0 {
-            let problem = format!(
-                "frame {n} has its eyes at {:?} and its mouth at {:?}: both must lie in the {}x{} picture, at least 8 pixels apart",
-                face.eyes, face.mouth, size.width, size.height
-            );
-            return Err(Error::broken(path, problem));
-        }
-        faces.push(Some(face));
-    }
-    Ok(faces)
 }
 
 /// Whether `id` may name an avatar or a model: letters, digits, `-` and `_`.

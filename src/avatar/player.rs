@@ -75,6 +75,11 @@ impl Player {
         })
     }
 
+    /// Ends it without waiting for its thread, which frees what it holds.
+    pub fn leave(mut self) {
+        self.thread = None;
+    }
+
     /// Goes on from frame `frame` of the timeline.
     pub fn seek(&self, frame: u64) {
         let mut state = self.shared.lock();

@@ -10,8 +10,9 @@ use clap::{Args, Parser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mouthpiece::config::Config;
 use mouthpiece::native;
-use mouthpiece::program::{exit_code, stop_on_interrupt};
+use mouthpiece::program::{exit_code, stand_back, stop_on_interrupt};
 use mouthpiece::run::import::{self, Background, Behind, By, Job};
+use mouthpiece::run::imports::Teller;
 use mouthpiece::stage::lipsync::Runtime;
 
 /// From one line of progress to the next where there is no terminal.
@@ -81,6 +82,13 @@ struct Import {
     /// Where pictures go if there is no face in them (otherwise ID-refused).
     #[arg(long, value_name = "FOLDER")]
     refused: Option<PathBuf>,
+    /// Work only while nothing else wants a processor: beside a stream, for example.
+    #[arg(long)]
+    idle: bool,
+    /// Say on standard output how far it is, and work where the source lies, for a
+    /// program that clears up there.
+    #[arg(long, hide = true)]
+    tell: bool,
 }
 
 fn colour(text: &str) -> Result<[u8; 3], String> {
@@ -99,6 +107,9 @@ fn main() -> ExitCode {
     native::end_with_the_reader();
     native::silence_ffmpeg();
     native::silence_onnxruntime();
+    if cli.given.idle {
+        stand_back();
+    }
     exit_code(run(&cli))
 }
 
@@ -110,7 +121,9 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
 
 fn import(config: &Config, assets: &Path, given: &Import) -> anyhow::Result<()> {
     let (started, cpu) = (Instant::now(), native::process_cpu_time());
-    let refused = PathBuf::from(format!("{}-refused", given.id));
+    let usual = PathBuf::from(format!("{}-refused", given.id));
+    // A program has no use for pictures beside it.
+    let refused = given.refused.as_ref().or((!given.tell).then_some(&usual));
     let runtime = match (&given.detector, &given.matte) {
         (None, None) => None,
         _ => Some(Runtime::load(&config.models)?),
@@ -133,22 +146,32 @@ fn import(config: &Config, assets: &Path, given: &Import) -> anyhow::Result<()> 
         name: given.name.as_deref().unwrap_or(&given.id),
         credits: &given.credits,
         avatars: &assets.join("avatars"),
+        // Who started us clears up there, whatever becomes of us.
+        beside: given.source.parent().filter(|_| given.tell),
         height: given.height,
         face: usize::from(given.face),
         start_s: given.start,
         seconds: given.seconds,
         detector: given.detector.as_deref().zip(runtime),
         background: by.map(|by| Background { by, behind }),
-        refused: given.refused.as_deref().unwrap_or(&refused),
+        refused: refused.map(PathBuf::as_path),
     };
     let stopped = stop_on_interrupt()?;
     let bar = Bar::new();
+    let mut teller = given.tell.then(Teller::default);
     let report = import::import(&job, &mut |progress| {
-        bar.show(progress);
+        match &mut teller {
+            Some(teller) => teller.progress(progress.doing, progress.done, progress.of),
+            None => bar.show(progress),
+        }
         !stopped.load(Relaxed)
     });
     bar.bar.finish_and_clear();
     let report = report?;
+    if given.tell {
+        Teller::verdict(&report.verdict);
+        return Ok(());
+    }
     print!("{}", report.words());
     println!(
         "{} is in {}, made in {:.1} s ({:.1} s CPU). See it talk with `mouthpiece avatar preview {}`",

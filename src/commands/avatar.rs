@@ -17,7 +17,7 @@ use super::render;
 use crate::Settings;
 
 /// The program that imports, beside this one.
-const IMPORTER: &str = "mouthpiece-import";
+pub(super) const IMPORTER: &str = "mouthpiece-import";
 /// How much of the welcome speech a preview speaks.
 const PREVIEW: Duration = Duration::from_secs(10);
 

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
@@ -71,16 +70,9 @@ fn within_budget(config: &Config, wanted: usize, peak_mb: f64) -> usize {
 }
 
 fn program(settings: &Settings, config: &Config, clip: &str) -> anyhow::Result<Program> {
-    let mut options = Vec::new();
-    if let Some(config) = &settings.config {
-        options.extend([OsString::from("--config"), config.into()]);
-    }
-    for set in &settings.sets {
-        options.extend([OsString::from("--set"), set.into()]);
-    }
     Ok(Program {
         path: std::env::current_exe()?,
-        settings: options,
+        settings: settings.arguments(),
         avatar: config.show.avatar.clone(),
         model: config.show.model.clone(),
         clip: clip.to_owned(),

@@ -9,9 +9,13 @@ use clap::Subcommand;
 use mouthpiece::avatar::Avatar;
 use mouthpiece::config::Config;
 use mouthpiece::model::Bundle;
-use mouthpiece::run::adopt::{self, Job, Speed};
+use mouthpiece::program::stand_back;
+use mouthpiece::run::adopt::{self, Adopted, Job, Speed};
+use mouthpiece::run::import::judge::Grade;
+use mouthpiece::run::imports::Teller;
 use mouthpiece::run::library;
 use mouthpiece::stage::lipsync::{Mouth, Runtime, recognise};
+use serde::Serialize;
 
 #[derive(Subcommand)]
 pub enum Models {
@@ -45,6 +49,12 @@ pub enum Models {
         /// The face that it is tried on (otherwise as configured).
         #[arg(long, value_name = "ID")]
         avatar: Option<String>,
+        /// Work only while nothing else wants a processor: beside a stream, for example.
+        #[arg(long)]
+        idle: bool,
+        /// Say on standard output how far it is, for a program.
+        #[arg(long, hide = true)]
+        tell: bool,
     },
 }
 
@@ -81,7 +91,12 @@ pub fn run(config: &Config, action: &Models) -> anyhow::Result<()> {
             size,
             licence,
             avatar,
+            idle,
+            tell,
         } => {
+            if *idle {
+                stand_back();
+            }
             // Refuses what is no id.
             super::bundle(&assets, "model", id)?;
             let avatar = avatar.as_ref().unwrap_or(&config.show.avatar);
@@ -97,14 +112,24 @@ pub fn run(config: &Config, action: &Models) -> anyhow::Result<()> {
                 avatar: &avatar,
                 speech: &assets.join("speech").join("welcome.flac"),
             };
-            import(config, &job)
+            import(config, &job, *tell)
         }
     }
 }
 
-fn import(config: &Config, job: &Job<'_>) -> anyhow::Result<()> {
+fn import(config: &Config, job: &Job<'_>, tell: bool) -> anyhow::Result<()> {
     let started = Instant::now();
-    let adopted = adopt::adopt(job, &Runtime::load(&config.models)?)?;
+    let runtime = Runtime::load(&config.models)?;
+    let mut teller = Teller::default();
+    let adopted = adopt::adopt(job, &runtime, &mut |phase, done, of| {
+        if tell {
+            teller.progress(phase, done, of);
+        }
+    })?;
+    if tell {
+        Teller::verdict(&Verdict::of(&adopted, fast(adopted.speed, config)));
+        return Ok(());
+    }
     let manifest = &adopted.manifest;
     println!(
         "{}: {}, {} pixels, hears {} ms ahead",
@@ -124,6 +149,28 @@ fn import(config: &Config, job: &Job<'_>) -> anyhow::Result<()> {
         job.id
     );
     Ok(())
+}
+
+/// What is told of a model that was imported, as it is of an avatar.
+#[derive(Serialize)]
+struct Verdict {
+    grade: Grade,
+    says: String,
+    notes: Vec<String>,
+}
+
+impl Verdict {
+    fn of(adopted: &Adopted, fast: String) -> Self {
+        Self {
+            grade: if adopted.speed.sessions() == 0 {
+                Grade::Poor
+            } else {
+                Grade::Good
+            },
+            says: fast,
+            notes: adopted.told.clone(),
+        }
+    }
 }
 
 fn check(config: &Config, assets: &Path, model: &str) -> anyhow::Result<()> {

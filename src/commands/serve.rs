@@ -1,25 +1,33 @@
 //! `mouthpiece serve`: streams until it is told to stop.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mouthpiece::config::Config;
+use mouthpiece::control::requests::Requests;
 use mouthpiece::control::server;
 use mouthpiece::control::upload::Uploads;
 use mouthpiece::control::{self, App, Running};
+use mouthpiece::events::Event;
 use mouthpiece::run::avatars::Avatars;
+use mouthpiece::run::imports::{Imports, Programs};
 use mouthpiece::run::library::Library;
 use mouthpiece::run::preview;
 use mouthpiece::run::recordings::Recordings;
 use mouthpiece::run::session::Session;
 use mouthpiece::run::sessions::{Kit, LIVE, Sessions};
 use mouthpiece::run::watchdog::{Watchdog, Watched};
+use mouthpiece::stage::chat::Chat;
 use mouthpiece::stage::send::Viewers;
 use mouthpiece::stage::tts::Tts;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
+
+use super::{avatar, sibling};
+use crate::Settings;
 
 /// Threads of the one runtime for HTTP and viewers.
 const NETWORK_THREADS: usize = 1;
@@ -46,7 +54,8 @@ pub struct OverBudget;
 /// # Errors
 ///
 /// Why it can't start; [`OverBudget`] after it had to end.
-pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
+pub fn run(settings: &Settings, with_window: bool) -> anyhow::Result<()> {
+    let config = &settings.load()?;
     let assets = config.assets()?;
     let tls = config.http.tls()?;
     let listener = config.http.bind()?;
@@ -57,12 +66,12 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
         .build()?;
     let viewers = runtime.block_on(Viewers::bind(&config.media))?;
     let avatars = Avatars::new(&assets);
-    let avatar = avatars.get(&config.show.avatar)?;
-    let (library, formula) = super::open_model_within(config, &assets, &avatar)?;
+    let shown = avatars.get(&config.show.avatar)?;
+    let (library, formula) = super::open_model_within(config, &assets, &shown)?;
     let clip_cache = super::clip_cache(config, &formula);
     let sessions = Sessions::new(kit(config, &assets, avatars, &library));
     let live = sessions.start_live(with_window)?;
-    drop(avatar);
+    drop(shown);
     let recordings = Recordings::new(config.recordings.clone());
     // One end is enough, whatever comes after it.
     let (ending, mut end) = mpsc::channel(1);
@@ -80,13 +89,17 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
     };
     let app: App = Arc::new(Running {
         watchdog: Watchdog::start(&config.memory, watched)?,
+        imports: imports(settings, &assets, &sessions)?,
+        max_upload_mb: config.imports.max_upload_mb,
         sessions: Arc::clone(&sessions),
         viewers: viewers.clone(),
         recordings: Arc::clone(&recordings),
         library,
         assets,
         uploads: Uploads::new(config.speech.max_upload_mb << 20),
+        requests: Requests::default(),
         tts: Arc::new(Tts::new(&config.tts)?),
+        chat: Arc::new(Chat::new(&config.chat)?),
         started: Instant::now(),
     });
 
@@ -114,6 +127,7 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
     show_window(&live, &app);
     let end = runtime.block_on(end.recv()).unwrap_or(End::Told);
     tracing::info!("stopping");
+    app.imports.stop_all();
     drop(live);
     // The end of the stream runs down the path, then viewers hear goodbye.
     viewers.refuse(true);
@@ -125,11 +139,36 @@ pub fn run(config: &Config, with_window: bool) -> anyhow::Result<()> {
     let _gone = close.send(());
     let _late = runtime.block_on(async { tokio::time::timeout(LAST_REQUESTS, server).await });
     runtime.shutdown_timeout(LAST_REQUESTS);
+    app.imports.end();
     drop(app);
     match end {
         End::Told => Ok(()),
         End::OverBudget => Err(OverBudget.into()),
     }
+}
+
+/// Imports into `assets` by programs that are configured as this one, and tells the
+/// session `live` of them.
+fn imports(
+    settings: &Settings,
+    assets: &Path,
+    sessions: &Arc<Sessions>,
+) -> anyhow::Result<Arc<Imports>> {
+    let import = ["model", "import"].map(OsString::from);
+    let programs = Programs {
+        avatar: (sibling::path(avatar::IMPORTER)?, settings.arguments()),
+        model: (
+            std::env::current_exe()?,
+            import.into_iter().chain(settings.arguments()).collect(),
+        ),
+    };
+    let sessions = Arc::downgrade(sessions);
+    let tell = move |event: Event| {
+        if let Some(live) = sessions.upgrade().and_then(|sessions| sessions.get(LIVE)) {
+            live.stats.events.post(event);
+        }
+    };
+    Ok(Imports::start(assets, programs, tell)?)
 }
 
 /// What sessions are made of, as it is configured.

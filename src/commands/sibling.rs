@@ -4,24 +4,23 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Context;
 
 use crate::Settings;
 
+/// Where the program `name` is.
+pub fn path(name: &str) -> std::io::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name(name))
+}
+
 /// Becomes the program `name`, which gets what was `given`.
 pub fn become_program(name: &str, settings: &Settings, given: &[OsString]) -> anyhow::Result<()> {
-    let path = std::env::current_exe()?.with_file_name(name);
+    let path = path(name)?;
     let mut program = Command::new(&path);
-    program.args(given);
-    if let Some(config) = &settings.config {
-        program.arg("--config").arg(config);
-    }
-    for set in &settings.sets {
-        program.arg("--set").arg(set);
-    }
-    let error = program.exec();
+    let error = program.args(given).args(settings.arguments()).exec();
     Err(error).with_context(|| {
         format!(
             "cannot start {}: it is built with this program and belongs beside it",

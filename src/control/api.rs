@@ -66,7 +66,9 @@ const FILES: [(&str, &str, &[u8]); 2] = [
         (name = "speech", description = "What is said"),
         (name = "sessions", description = "Who says it"),
         (name = "watching", description = "WHEP (draft-ietf-wish-whep-03)"),
+        (name = "talking", description = "A voice by WHIP (RFC 9725)"),
         (name = "recordings", description = "Files and pictures of what is sent"),
+        (name = "bundles", description = "Avatars and models, and their imports"),
         (name = "memory", description = "The budget"),
         (name = "state", description = "How it goes"),
         (name = "pages", description = "For people"),
@@ -109,6 +111,11 @@ pub(super) struct Document(Bytes);
 impl Document {
     /// `api`, and what all of its operations have in common.
     pub(super) fn whole(mut api: OpenApi) -> Self {
+        // A parameter that takes the rest of the address is one as others are.
+        let paths = std::mem::take(&mut api.paths.paths).into_iter();
+        api.paths.paths = paths
+            .map(|(path, item)| (path.replace("{*", "{"), item))
+            .collect();
         for (_, operation) in operations(&mut api) {
             may_answer(operation, &ALWAYS);
             if operation.parameters.is_some() || operation.request_body.is_some() {

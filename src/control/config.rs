@@ -1,5 +1,6 @@
 //! Section `[http]`: the page and the control API.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio_rustls::TlsAcceptor;
 
+use super::compat::Api;
 use super::origin;
 use super::server::{self, Limits, tls};
 use crate::bounds::{OutOfBounds, within};
@@ -38,6 +40,8 @@ pub struct Config {
     pub tls_cert: String,
     /// The file of its private key.
     pub tls_key: String,
+    /// Other programs whose clients are understood too.
+    pub compat: BTreeSet<Api>,
 }
 
 impl Default for Config {
@@ -56,6 +60,7 @@ impl Default for Config {
             connections_per_address: 128,
             tls_cert: String::new(),
             tls_key: String::new(),
+            compat: BTreeSet::new(),
         }
     }
 }

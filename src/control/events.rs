@@ -17,6 +17,8 @@ use futures_util::{Stream, stream};
 use super::App;
 use super::problem::{Kind, Problem};
 use super::server::AtWork;
+use crate::events::Event as Happened;
+use crate::run::session::Session;
 
 /// Who listens to one session at a time: each has a connection to itself, of 256.
 const MOST_LISTENERS: usize = 32;
@@ -54,8 +56,27 @@ pub(super) async fn events(
     Path(id): Path<String>,
     at_work: Option<Extension<AtWork>>,
     headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+) -> Result<Sse<impl Stream<Item = Told>>, Problem> {
     let session = super::session::find(&app, &id)?;
+    let last = headers.get("last-event-id");
+    let last = last.and_then(|last| last.to_str().ok()?.trim().parse().ok());
+    tell(&session, last, at_work, |number, event| {
+        let event = Event::default().id(number.to_string()).json_data(event);
+        Some(event.expect("plain data"))
+    })
+}
+
+/// What is sent of one event.
+pub(super) type Told = Result<Event, Infallible>;
+
+/// Tells what happens to `session` after the event `last`, in the words of `say`,
+/// which may keep silent.
+pub(super) fn tell(
+    session: &Session,
+    last: Option<u64>,
+    at_work: Option<Extension<AtWork>>,
+    say: fn(u64, Happened) -> Option<Event>,
+) -> Result<Sse<impl Stream<Item = Told> + use<>>, Problem> {
     let events = &session.stats.events;
     if events.listeners() >= MOST_LISTENERS {
         return Err(Problem::of(
@@ -64,17 +85,15 @@ pub(super) async fn events(
         )
         .retry_after(AGAIN));
     }
-    let last = headers.get("last-event-id");
-    let last = last.and_then(|last| last.to_str().ok()?.trim().parse().ok());
     let told = stream::unfold(
         (events.listen(last), at_work),
-        |(mut listener, at_work)| async move {
-            let (number, event) = listener.next().await?;
-            let event = Event::default()
-                .id(number.to_string())
-                .json_data(event)
-                .expect("plain data");
-            Some((Ok(event), (listener, at_work)))
+        move |(mut listener, at_work)| async move {
+            loop {
+                let (number, event) = listener.next().await?;
+                if let Some(event) = say(number, event) {
+                    return Some((Ok(event), (listener, at_work)));
+                }
+            }
         },
     );
     Ok(Sse::new(told).keep_alive(KeepAlive::new().interval(SIGN_OF_LIFE)))

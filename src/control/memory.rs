@@ -123,7 +123,7 @@ pub(super) async fn reclaim(
 }
 
 /// Does what takes a while on a thread where it may.
-async fn aside<T: Send + 'static>(
+pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<Json<T>, Problem> {
     let done = tokio::task::spawn_blocking(work).await;

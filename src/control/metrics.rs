@@ -1,4 +1,8 @@
 //! `GET /metrics`: the counters, for Prometheus (OpenMetrics 1.0).
+//!
+//! Labels are bounded: sessions that run, routes that there are, and a few words.
+
+mod out; // numbers -> text
 
 use std::fmt;
 
@@ -6,13 +10,15 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Registry;
 
 use super::App;
+use super::requests::CLASSES;
 use crate::memory::Level;
-use crate::stats::{BUCKETS, Stats, Timing};
+use crate::run::session::Session;
+use crate::stats::Stats;
+use out::{Histogram, Out};
 
 /// Figures for Prometheus
 #[utoipa::path(
@@ -37,9 +43,6 @@ pub(super) async fn metrics(State(app): State<App>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, kind)], text)
 }
 
-/// One number of a session's.
-type Value = fn(&Stats) -> u64;
-
 /// Reads every number at the moment that it is asked for.
 struct Everything(App);
 
@@ -49,6 +52,47 @@ impl fmt::Debug for Everything {
     }
 }
 
+/// A number of a session's.
+type Value = fn(&Stats) -> u64;
+/// What a session counts: name, meaning, number.
+type Counter = (&'static str, &'static str, Value);
+
+const COUNTERS: [Counter; 8] = [
+    ("frames", "Frames of the timeline", |s| s.frames.get()),
+    ("drawn_frames", "Frames drawn", |s| s.drawn.get()),
+    ("late_frames", "Frames that nobody encoded in time", |s| {
+        s.late_frames.get()
+    }),
+    (
+        "late_chunks",
+        "Chunks of live sound lost for being late",
+        |s| s.late_chunks.get(),
+    ),
+    ("late_pictures", "Frames whose base picture was late", |s| {
+        s.late_pictures.get()
+    }),
+    ("failed_mouths", "Frames on which the model failed", |s| {
+        s.failed_mouths.get()
+    }),
+    (
+        "slow_viewers",
+        "Times that a viewer skipped to a key frame",
+        |s| s.slow_viewers.get(),
+    ),
+    (
+        "interrupts",
+        "Times that somebody interrupted what was said, or waited to be",
+        |s| s.interrupts.get(),
+    ),
+];
+
+/// What becomes of utterances.
+const OUTCOMES: [(&str, Value); 3] = [
+    ("finished", |s| s.finished_utterances.get()),
+    ("interrupted", |s| s.cut_utterances.get()),
+    ("dropped", |s| s.dropped_utterances.get()),
+];
+
 impl Collector for Everything {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let app = &self.0;
@@ -56,49 +100,40 @@ impl Collector for Everything {
         let mut out = Out(&mut encoder);
 
         out.gauge("sessions", "Sessions that run", sessions.len() as f64)?;
-        let by_session = |value: &dyn Fn(&Stats) -> f64| -> Vec<(String, f64)> {
-            let pairs = sessions.iter().map(|s| (s.id.clone(), value(&s.stats)));
-            pairs.collect()
+        let by_session = |value: &dyn Fn(&Session) -> f64| -> Vec<_> {
+            let values = sessions.iter();
+            let values = values.map(|s| ([("session", s.id.as_str())], value(s)));
+            values.collect()
         };
-        let viewers: Vec<_> = sessions
-            .iter()
-            .map(|s| (s.id.clone(), app.viewers.count(&s.id) as f64))
-            .collect();
-        out.gauges("viewers", "Viewers connected or connecting", &viewers)?;
-        let counters: [(&str, &str, Value); 7] = [
-            ("frames", "Frames of the timeline", |s| s.frames.get()),
-            ("drawn_frames", "Frames drawn", |s| s.drawn.get()),
-            ("late_frames", "Frames that nobody encoded in time", |s| {
-                s.late_frames.get()
-            }),
-            (
-                "late_chunks",
-                "Chunks of live sound lost for being late",
-                |s| s.late_chunks.get(),
-            ),
-            ("late_pictures", "Frames whose base picture was late", |s| {
-                s.late_pictures.get()
-            }),
-            ("failed_mouths", "Frames on which the model failed", |s| {
-                s.failed_mouths.get()
-            }),
-            (
-                "slow_viewers",
-                "Times that a viewer skipped to a key frame",
-                |s| s.slow_viewers.get(),
-            ),
-        ];
-        for (name, help, value) in counters {
-            let values: Vec<_> = sessions
-                .iter()
-                .map(|s| (s.id.clone(), value(&s.stats)))
-                .collect();
-            out.counters(name, help, "session", &values)?;
+        out.gauges(
+            "viewers",
+            "Viewers connected or connecting",
+            by_session(&|s| app.viewers.count(&s.id) as f64),
+        )?;
+        for (name, help, value) in COUNTERS {
+            let values = sessions.iter();
+            let values = values.map(|s| ([("session", s.id.as_str())], value(&s.stats)));
+            out.counters(name, help, values)?;
         }
+        out.counters(
+            "utterances",
+            "Utterances that are over",
+            sessions.iter().flat_map(|s| {
+                OUTCOMES.map(|(outcome, value)| {
+                    let labels = [("session", s.id.as_str()), ("outcome", outcome)];
+                    (labels, value(&s.stats))
+                })
+            }),
+        )?;
+        out.gauges(
+            "queue_seconds",
+            "Speech that was pushed and is not yet played",
+            by_session(&|s| s.speech.queued().as_secs_f64()),
+        )?;
         out.gauges(
             "av_skew_seconds",
             "When sound leaves less when its picture leaves",
-            &by_session(&|s| s.av_skew.get()),
+            by_session(&|s| s.stats.av_skew.get()),
         )?;
 
         let timings = |pick: &dyn Fn(&Stats) -> Histogram| {
@@ -113,14 +148,31 @@ impl Collector for Everything {
                 let found = stages.iter().find(|(n, _)| *n == name);
                 found.map_or(Histogram::default(), |(_, timing)| Histogram::of(timing))
             };
-            (name, timings(&pick))
+            ([("stage", name)], timings(&pick))
         });
-        out.histograms("stage_seconds", "One frame's turn in each stage", &stages)?;
+        out.histograms("stage_seconds", "One frame's turn in each stage", stages)?;
         out.histogram(
             "voice_latency_seconds",
             "From accepting sound to handing its frame to the network",
             &timings(&|s| Histogram::of(&s.voice_latency)),
         )?;
+        out.histogram(
+            "tts_latency_seconds",
+            "From asking for a sentence's speech to its first sound",
+            &timings(&|s| Histogram::of(&s.tts_latency)),
+        )?;
+        out.histogram(
+            "chat_latency_seconds",
+            "From asking for an answer to its first words",
+            &timings(&|s| Histogram::of(&s.chat_latency)),
+        )?;
+
+        let requests = app.requests.counts();
+        let requests = requests.iter().flat_map(|(route, counts)| {
+            let classes = CLASSES.into_iter().zip(*counts).filter(|(_, n)| *n > 0);
+            classes.map(|(class, n)| ([("route", route.as_str()), ("status", class)], n))
+        });
+        out.counters("requests", "Requests answered", requests)?;
 
         let reading = app.watchdog.reading();
         out.gauge("rss_bytes", "Resident memory", reading.rss_bytes as f64)?;
@@ -129,16 +181,11 @@ impl Collector for Everything {
             "The memory budget",
             reading.budget_bytes as f64,
         )?;
-        let reclaims: Vec<_> = Level::ALL
-            .into_iter()
-            .skip(1)
-            .map(|level| (level.name().to_owned(), reading.reclaims[level as usize]))
-            .collect();
+        let levels = Level::ALL.into_iter().skip(1);
         out.counters(
             "reclaims",
             "Times that memory was reclaimed",
-            "level",
-            &reclaims,
+            levels.map(|level| ([("level", level.name())], reading.reclaims[level as usize])),
         )?;
         out.counter(
             "reclaimed_bytes",
@@ -147,104 +194,5 @@ impl Collector for Everything {
         )?;
         let loaded = app.library.loaded() as f64;
         out.gauge("models_loaded", "Models in memory", loaded)
-    }
-}
-
-/// A histogram's buckets (each for itself), count and sum in seconds.
-#[derive(Clone, Default)]
-struct Histogram {
-    buckets: [u64; BUCKETS.len()],
-    count: u64,
-    sum: f64,
-}
-
-impl Histogram {
-    fn of(timing: &Timing) -> Self {
-        let (cumulative, count, sum) = timing.histogram();
-        let below = |n: usize| n.checked_sub(1).map_or(0, |n| cumulative[n]);
-        Self {
-            buckets: std::array::from_fn(|n| cumulative[n] - below(n)),
-            count,
-            sum,
-        }
-    }
-
-    fn and(&self, other: &Self) -> Self {
-        Self {
-            buckets: std::array::from_fn(|n| self.buckets[n] + other.buckets[n]),
-            count: self.count + other.count,
-            sum: self.sum + other.sum,
-        }
-    }
-
-    fn write(&self, mut metric: MetricEncoder<'_>) -> fmt::Result {
-        let over = self.count.saturating_sub(self.buckets.iter().sum());
-        let finite = BUCKETS.into_iter().zip(self.buckets);
-        let buckets: Vec<_> = finite.chain([(f64::MAX, over)]).collect();
-        metric.encode_histogram::<NoLabelSet>(self.sum, self.count, &buckets, None)
-    }
-}
-
-/// Writes metrics one after the other.
-struct Out<'o, 'e>(&'o mut DescriptorEncoder<'e>);
-
-impl Out<'_, '_> {
-    fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
-        self.0
-            .encode_descriptor(name, help, None, MetricType::Gauge)?
-            .encode_gauge(&value)
-    }
-
-    fn gauges(&mut self, name: &str, help: &str, values: &[(String, f64)]) -> fmt::Result {
-        let mut metric = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (session, value) in values {
-            metric
-                .encode_family(&[("session", session)])?
-                .encode_gauge(value)?;
-        }
-        Ok(())
-    }
-
-    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        self.0
-            .encode_descriptor(name, help, None, MetricType::Counter)?
-            .encode_counter::<NoLabelSet, _, f64>(&value, None)
-    }
-
-    fn counters(
-        &mut self,
-        name: &str,
-        help: &str,
-        label: &str,
-        values: &[(String, u64)],
-    ) -> fmt::Result {
-        let mut metric = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (of, value) in values {
-            metric
-                .encode_family(&[(label, of)])?
-                .encode_counter::<NoLabelSet, _, f64>(value, None)?;
-        }
-        Ok(())
-    }
-
-    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) -> fmt::Result {
-        histogram.write(
-            self.0
-                .encode_descriptor(name, help, None, MetricType::Histogram)?,
-        )
-    }
-
-    fn histograms(&mut self, name: &str, help: &str, stages: &[(&str, Histogram)]) -> fmt::Result {
-        let mut metric = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Histogram)?;
-        for (stage, histogram) in stages {
-            histogram.write(metric.encode_family(&[("stage", *stage)])?)?;
-        }
-        Ok(())
     }
 }

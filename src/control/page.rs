@@ -1,4 +1,4 @@
-//! `GET /` and `/web/{file}`: the page, from the assets folder.
+//! `GET /`, `/console` and `/web/…`: the pages, from the assets folder.
 
 use std::path::{Component, Path};
 
@@ -21,10 +21,22 @@ pub(super) async fn index(State(app): State<App>) -> Response {
     file(&app, "index.html").await
 }
 
-/// A file of the page
+/// The console
 #[utoipa::path(
-    get, path = "/web/{file}", operation_id = "get_page_file", tag = "pages",
-    params(("file" = String, Path, description = "Its name", example = "app.js")),
+    get, path = "/console", operation_id = "get_console", tag = "pages",
+    responses(
+        (status = 200, description = "HTML", body = String, content_type = "text/html"),
+        (status = 404, description = "not-found"),
+    )
+)]
+pub(super) async fn console(State(app): State<App>) -> Response {
+    file(&app, "console.html").await
+}
+
+/// A file of the pages
+#[utoipa::path(
+    get, path = "/web/{*file}", operation_id = "get_page_file", tag = "pages",
+    params(("file" = String, Path, description = "Its path", example = "app.js")),
     responses(
         (status = 200, description = "The file", content(("*/*"))),
         (status = 404, description = "not-found"),
@@ -36,10 +48,7 @@ pub(super) async fn web(State(app): State<App>, UrlPath(name): UrlPath<String>) 
 
 async fn file(app: &App, name: &str) -> Response {
     let mut parts = Path::new(name).components();
-    let plain = matches!(
-        (parts.next(), parts.next()),
-        (Some(Component::Normal(_)), None)
-    );
+    let plain = parts.all(|part| matches!(part, Component::Normal(_)));
     let kind = match name.rsplit_once('.').map(|(_, end)| end) {
         Some("html") => "text/html; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",

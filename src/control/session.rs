@@ -61,10 +61,14 @@ pub(super) struct Shown {
     size: Size,
     bitrate_kbps: u32,
     source: Source,
+    /// Whether somebody publishes a voice in the source's place.
+    published: bool,
     /// 0: never closed for being idle.
     idle_timeout_s: u64,
     /// Where it is watched.
     whep: String,
+    /// Where a voice is published.
+    whip: String,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -88,6 +92,7 @@ impl From<Error> for Problem {
         }
         match error {
             Error::Unknown(_) => Self::of(Kind::NoSession, detail),
+            Error::Change(ChangeError::Clip { .. }) => Self::not_found(detail),
             Error::Taken(_) => Self::of(Kind::SessionTaken, detail),
             Error::Live | Error::Change(ChangeError::Source) => Self::conflict(detail),
             Error::Change(ChangeError::Ending) => Self::of(Kind::Ending, detail),
@@ -156,11 +161,6 @@ pub(super) async fn create(
     new: Result<Json<New>, JsonRejection>,
 ) -> Result<(StatusCode, HeaderMap, Json<Shown>), Problem> {
     let Json(new) = new.map_err(unreadable)?;
-    if app.watchdog.reading().level == Level::Over {
-        let detail =
-            "The process is over its memory budget (memory.budget_mb): no session is made.";
-        return Err(Problem::of(Kind::OverMemory, detail).retry_after(SHRUNK));
-    }
     let wanted = Wanted {
         id: new.id,
         avatar: new.avatar,
@@ -169,12 +169,22 @@ pub(super) async fn create(
         video_kbps: new.bitrate_kbps,
         idle_timeout_s: new.idle_timeout_s,
     };
-    let sessions = Arc::clone(&app.sessions);
-    let session = aside(move || sessions.create(wanted)).await?;
+    let session = make(&app, wanted).await?;
     let place = HeaderValue::try_from(format!("/v1/sessions/{}", session.id));
     let place = (LOCATION, place.expect("an id has letters and digits"));
     let shown = Json(show(&app, &session));
     Ok((StatusCode::CREATED, HeaderMap::from_iter([place]), shown))
+}
+
+/// Makes a session, unless memory is short.
+pub(super) async fn make(app: &App, wanted: Wanted) -> Result<Arc<Session>, Problem> {
+    if app.watchdog.reading().level == Level::Over {
+        let detail =
+            "The process is over its memory budget (memory.budget_mb): no session is made.";
+        return Err(Problem::of(Kind::OverMemory, detail).retry_after(SHRUNK));
+    }
+    let sessions = Arc::clone(&app.sessions);
+    aside(move || sessions.create(wanted)).await
 }
 
 /// Changes a session, while it streams
@@ -278,7 +288,9 @@ fn show(app: &App, session: &Session) -> Shown {
         },
         bitrate_kbps: session.video_kbps(),
         source: session.source(),
+        published: session.published(),
         idle_timeout_s: session.idle_timeout.as_secs(),
         whep: format!("/whep/{}", session.id),
+        whip: format!("/whip/{}", session.id),
     }
 }

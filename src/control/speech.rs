@@ -126,8 +126,7 @@ pub(super) async fn push(
         return Ok((StatusCode::ACCEPTED, Json(said)));
     }
     let upload = app.uploads.receive(request).await?;
-    // Opening looks into the file: not on a thread that serves viewers.
-    let pushed = tokio::task::spawn_blocking(move || {
+    let queued = decoding(move || {
         let hint = Some(upload.hint.as_str());
         if !interrupt {
             return session.speech.push(upload.file, hint).map(Queued::from);
@@ -139,13 +138,21 @@ pub(super) async fn push(
             ..accepted.into()
         })
     });
-    let queued = pushed.await.map_err(|_| {
+    Ok((StatusCode::ACCEPTED, Json(queued.await?)))
+}
+
+/// Opening looks into a file: not on a thread that serves viewers.
+pub(super) async fn decoding<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, PushError> + Send + 'static,
+) -> Result<T, Problem> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done = done.map_err(|_| {
         Problem::of(
             Kind::NotSound,
             "The sound file can't be read: its decoder gave up.",
         )
-    })??;
-    Ok((StatusCode::ACCEPTED, Json(queued)))
+    })?;
+    Ok(done?)
 }
 
 /// Silences what is said and forgets what waits

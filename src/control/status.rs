@@ -17,8 +17,18 @@ use crate::stats::Recent;
 pub(super) struct Status {
     version: &'static str,
     uptime_s: f64,
+    text: Text,
     sessions: Vec<SessionStatus>,
     process: Process,
+}
+
+/// What may be done with a text, so that a page offers only that.
+#[derive(Serialize, ToSchema)]
+struct Text {
+    /// There is somebody who speaks it.
+    speech: bool,
+    /// There is somebody who answers it.
+    chat: bool,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -28,6 +38,7 @@ struct SessionStatus {
     avatar: String,
     model: String,
     source: crate::stage::audio::Source,
+    published: bool,
     width: usize,
     height: usize,
     fps: f64,
@@ -90,6 +101,7 @@ fn session(app: &App, session: &Session) -> SessionStatus {
         avatar: cast.avatar.name.clone(),
         model: cast.model.bundle.manifest.name.clone(),
         source: session.source(),
+        published: session.published(),
         width: cast.avatar.size.width,
         height: cast.avatar.size.height,
         fps: (stats.fps.get() * 10.0).round() / 10.0,
@@ -126,6 +138,10 @@ pub(super) async fn status(State(app): State<App>) -> Json<Status> {
     Json(Status {
         version: env!("CARGO_PKG_VERSION"),
         uptime_s: (app.started.elapsed().as_secs_f64() * 10.0).round() / 10.0,
+        text: Text {
+            speech: app.tts.on(),
+            chat: app.chat.on(),
+        },
         sessions: sessions.iter().map(|s| session(&app, s)).collect(),
         process: Process {
             rss_mb: mb(reading.rss_bytes),

@@ -3,6 +3,8 @@
 //! Players in use bend the draft, each in its own way: this is as lenient as
 //! can be told apart from a mistake.
 
+mod body; // bounded in size and in time
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +15,6 @@ use axum::http::header::{ALLOW, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, LINK, 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
@@ -21,18 +22,8 @@ use super::api;
 use super::auth::{self, Auth};
 use super::problem::{Kind, Problem};
 use crate::hub::Hub;
-use crate::stage::send::{OfferError, TrickleError, Trickled, Viewers};
+use crate::stage::send::{Answer, OfferError, TrickleError, Trickled, Viewers};
 use crate::stats::Stats;
-
-/// Bytes of an offer: browsers send 5 to 10 kB.
-const OFFER_BYTES: usize = 64 << 10;
-
-/// Bytes of a too large body that are read away, so that its sender gets to
-/// read the refusal instead of a broken connection.
-const PATIENCE_BYTES: usize = 16 << 20;
-
-/// Time for a body to arrive.
-const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// When a full house may have a seat again.
 const SEAT_AFTER: Duration = Duration::from_secs(5);
@@ -86,7 +77,7 @@ where
             .fallback(|| not_allowed("POST, OPTIONS"))
             .layer(from_fn_with_state(auth.watch(), auth::require))
     });
-    let viewer = routes!(leave, trickle, viewer_options)
+    let viewer = routes!(leave, trickle, connection_options)
         .map(|viewer| viewer.fallback(|| not_allowed("PATCH, DELETE, OPTIONS")));
     let mut session = OpenApiRouter::default().routes(session);
     api::guard(session.get_openapi_mut(), api::IN_ADDRESS);
@@ -141,8 +132,13 @@ async fn offer(
         }
         Found::Nothing => return Err(no_session(&session)),
     };
-    let sdp = text(&headers, body, SDP).await?;
+    let sdp = read_offer(&headers, body).await?;
     let answer = state.viewers.offer(&session, &hub, &stats, &sdp).await?;
+    Ok(created(&uri, answer, &state.viewers))
+}
+
+/// 201 with what an offer to `uri` got.
+pub(super) fn created(uri: &Uri, answer: Answer, viewers: &Viewers) -> Response {
     let location = format!("{}/{}", uri.path(), answer.id);
     let mut response = (StatusCode::CREATED, answer.sdp).into_response();
     let headers = response.headers_mut();
@@ -151,8 +147,8 @@ async fn offer(
     headers.insert(ETAG, quoted(&answer.etag));
     let location = HeaderValue::try_from(location).expect("it was a request's path");
     headers.insert(LOCATION, location);
-    add_links(headers, &state.viewers);
-    Ok(response)
+    add_links(headers, viewers);
+    response
 }
 
 /// What a player may ask, and its ICE servers
@@ -171,12 +167,17 @@ async fn session_options(
     if matches!((state.sessions)(&session), Found::Nothing) {
         return Err(no_session(&session));
     }
+    Ok(offers_taken(&state.viewers))
+}
+
+/// What an address that takes offers says of itself.
+pub(super) fn offers_taken(viewers: &Viewers) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
     headers.insert(ACCEPT_POST, HeaderValue::from_static(SDP));
     headers.insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
-    add_links(headers, &state.viewers);
-    Ok(response)
+    add_links(headers, viewers);
+    response
 }
 
 /// More candidates, or a restart of ICE
@@ -214,12 +215,23 @@ async fn trickle(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    if !state.viewers.has(&session, &id) {
+    change(&state.viewers, &session, &id, &headers, body).await
+}
+
+/// Takes a fragment for the connection `id` of `session`.
+pub(super) async fn change(
+    viewers: &Viewers,
+    session: &str,
+    id: &str,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    if !viewers.has(session, id) {
         return Err(TrickleError::Gone.into());
     }
-    let fragment = text(&headers, body, FRAGMENT).await?;
+    let fragment = body::text(headers, body, FRAGMENT).await?;
     let if_match = headers.get(IF_MATCH).and_then(|etag| etag.to_str().ok());
-    match state.viewers.trickle(&id, if_match, &fragment).await? {
+    match viewers.trickle(id, if_match, &fragment).await? {
         Trickled::Added => Ok(StatusCode::NO_CONTENT.into_response()),
         Trickled::Restarted { etag, fragment } => {
             let mut response = fragment.into_response();
@@ -247,7 +259,12 @@ async fn leave(
     Shared(state): Shared<State>,
     Path((session, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    if state.viewers.has(&session, &id) && state.viewers.close(&id) {
+    end(&state.viewers, &session, &id)
+}
+
+/// Ends the connection `id` of `session`.
+pub(super) fn end(viewers: &Viewers, session: &str, id: &str) -> Result<StatusCode, Problem> {
+    if viewers.has(session, id) && viewers.close(id) {
         Ok(StatusCode::OK)
     } else {
         Err(TrickleError::Gone.into())
@@ -256,7 +273,7 @@ async fn leave(
 
 /// What a viewer may ask
 #[utoipa::path(
-    options, path = "/whep/{session}/{id}", tag = "watching",
+    options, path = "/whep/{session}/{id}", operation_id = "viewer_options", tag = "watching",
     params(
         ("session" = String, Path, description = "The session", example = "live"),
         ("id" = String, Path, description = "The viewer")
@@ -265,7 +282,7 @@ async fn leave(
         (status = 204, description = "In its headers"),
     )
 )]
-async fn viewer_options() -> Response {
+pub(super) async fn connection_options() -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
     headers.insert(ACCEPT_PATCH, HeaderValue::from_static(FRAGMENT));
@@ -273,7 +290,8 @@ async fn viewer_options() -> Response {
     response
 }
 
-async fn not_allowed(allowed: &'static str) -> Response {
+/// 405, with what is allowed.
+pub(super) async fn not_allowed(allowed: &'static str) -> Response {
     let detail = format!("this address takes {allowed}");
     let mut response = Problem::method_not_allowed(detail).into_response();
     let allowed = HeaderValue::from_static(allowed);
@@ -297,56 +315,22 @@ fn quoted(etag: &str) -> HeaderValue {
     HeaderValue::try_from(format!("\"{etag}\"")).expect("an ETag of ours is hex")
 }
 
-/// The body as text, if it is of the `wanted` type and not too large.
-async fn text(headers: &HeaderMap, body: Body, wanted: &'static str) -> Result<String, Problem> {
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok());
-    let kind = kind
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default();
-    let fits = kind.trim().eq_ignore_ascii_case(wanted);
-    let read = tokio::time::timeout(BODY_WITHIN, read(body)).await;
-    let body = read.map_err(|_| {
-        Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")
-    })??;
-    if !fits {
-        let detail = format!("the body must be {wanted}: set its Content-Type");
-        return Err(Problem::unsupported_media_type(detail));
-    }
-    String::from_utf8(body).map_err(|_| Problem::unprocessable("the body must be UTF-8 text"))
-}
-
-async fn read(body: Body) -> Result<Vec<u8>, Problem> {
-    let mut whole = Vec::new();
-    let mut length = 0;
-    let mut parts = body.into_data_stream();
-    while let Some(part) = parts.next().await {
-        let part = part.map_err(|_| Problem::bad_request("the body ended too early"))?;
-        length += part.len();
-        if length <= OFFER_BYTES {
-            whole.extend_from_slice(&part);
-        } else if length > PATIENCE_BYTES {
-            break;
-        }
-    }
-    if length > OFFER_BYTES {
-        let detail = format!("the body is larger than {OFFER_BYTES} bytes");
-        return Err(Problem::too_large(detail));
-    }
-    Ok(whole)
+/// The offer that a body is.
+pub(super) async fn read_offer(headers: &HeaderMap, body: Body) -> Result<String, Problem> {
+    body::text(headers, body, SDP).await
 }
 
 impl From<OfferError> for Problem {
     fn from(error: OfferError) -> Self {
         let detail = error.to_string();
         match error {
-            OfferError::Broken(_) | OfferError::NoVideo => Self::of(Kind::BrokenOffer, detail),
-            OfferError::NoCodec => Self::of(Kind::NoCodec, detail),
+            OfferError::Broken(_) | OfferError::NoVideo | OfferError::NoVoice => {
+                Self::of(Kind::BrokenOffer, detail)
+            }
+            OfferError::NoCodec | OfferError::NoOpus => Self::of(Kind::NoCodec, detail),
+            OfferError::Taken => Self::conflict(detail),
             OfferError::Full(_) => Self::of(Kind::NoSeat, detail).retry_after(SEAT_AFTER),
-            OfferError::Refused | OfferError::Stopping => {
+            OfferError::Crowded(_) | OfferError::Refused | OfferError::Stopping => {
                 Self::unavailable(detail).retry_after(SEAT_AFTER)
             }
             OfferError::Failed(_) => Self::internal(detail),

@@ -205,7 +205,7 @@ pub struct Manifest {
     /// What the output shows where nothing was changed.
     #[serde(default)]
     pub returns: Returns,
-    /// S, where the file itself leaves it open.
+    /// S, which must be said where the file itself leaves it open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<usize>,
     /// The part of the face that the model sees. By default the family's.

@@ -129,16 +129,32 @@ impl Speed {
 const RUNS: u32 = 50;
 const RUNNING: Duration = Duration::from_secs(5);
 
+/// What [`adopt`] does, in order.
+const STEPS: [&str; 4] = [
+    "looking at its tensors",
+    "trying it on a face",
+    "measuring its speed",
+    "copying it",
+];
+
 /// Makes the bundle. It is made aside, and laid where bundles lie at the end.
+/// `progress` hears what is done next, how many steps were done, and how many
+/// there are.
 ///
 /// # Errors
 ///
 /// One sentence with what was found and what to do. Then nothing was left behind.
-pub fn adopt(job: &Job<'_>, runtime: &Runtime) -> Result<Adopted, Error> {
+pub fn adopt(
+    job: &Job<'_>,
+    runtime: &Runtime,
+    progress: &mut dyn FnMut(&'static str, usize, usize),
+) -> Result<Adopted, Error> {
+    let mut step = |n: usize| progress(STEPS[n], n, STEPS.len());
     let folder = job.models.join(job.id);
     if folder.exists() {
         return Err(Error::Taken(folder));
     }
+    step(0);
     let found = recognise(job.face, job.audio, job.size, runtime)?;
     let mut bundle = Bundle {
         id: job.id.to_owned(),
@@ -146,7 +162,9 @@ pub fn adopt(job: &Job<'_>, runtime: &Runtime) -> Result<Adopted, Error> {
         audio: job.audio.map(Path::to_owned),
         manifest: manifest(job, found)?,
     };
+    step(1);
     let told = Trial::new(job)?.tell(&mut bundle, runtime)?;
+    step(2);
     let network = library::load(&bundle, runtime)?;
     let tensors = network.tensors().map(|(path, tensors)| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -162,6 +180,7 @@ pub fn adopt(job: &Job<'_>, runtime: &Runtime) -> Result<Adopted, Error> {
         told,
         speed,
     };
+    step(3);
     let aside = Aside::create(job.models).map_err(copying(job.models))?;
     let mut files = Vec::new();
     copy(job.face, FACE_FILE, aside.path(), &mut files)?;
@@ -267,7 +286,7 @@ fn manifest(job: &Job<'_>, found: Found) -> Result<Manifest, Error> {
         colour: ColourOrder::Bgr,
         face: Some(found.family.usual_order()),
         returns: Returns::Face,
-        size: found.open.then_some(found.size),
+        size: Some(found.size),
         face_box: None,
         mask: None,
         edit: None,

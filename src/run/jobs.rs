@@ -20,6 +20,7 @@ use crossbeam_channel::unbounded;
 use serde::{Deserialize, Serialize};
 
 pub use self::child::Program;
+pub(super) use self::child::last_words;
 pub use self::list::{BadLine, Job, read};
 
 /// The file of what was done, in the list's folder.

@@ -134,6 +134,12 @@ impl Library {
         self.models().iter().filter(|model| model.loaded()).count()
     }
 
+    /// Whether the network of the model `id` is in memory.
+    pub fn has_loaded(&self, id: &str) -> bool {
+        let models = self.models();
+        models.iter().any(|m| m.bundle.id == id && m.loaded())
+    }
+
     /// Lets every network go that nobody wanted for `idle`. True if there was one.
     pub fn unload_idle(&self, now: Instant, idle: Duration) -> bool {
         self.unload(|model| model.unload_idle(now, idle))

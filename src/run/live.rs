@@ -1,7 +1,7 @@
 //! The two loops of a live session: render and encode.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
@@ -14,9 +14,10 @@ use crate::pool::Frame;
 use crate::ring::{self, Next};
 use crate::run::looped::Looped;
 use crate::run::pacer::Pacer;
-use crate::run::renderer::Change;
+use crate::run::renderer::{Action, Change};
 use crate::run::script::{Interrupted, Script};
 use crate::run::speech::{Accepted, Opened};
+use crate::stage::audio::inlet::Inlet;
 use crate::stage::encode::{Opus, Pictures};
 use crate::stage::still::Still;
 use crate::stats::Stats;
@@ -28,6 +29,10 @@ pub(super) enum Order {
     Replace(Box<Opened>, Sender<(Interrupted, Option<Accepted>)>),
     /// Another avatar or model.
     Change(Box<Change>),
+    /// A named clip in the idle one's place.
+    Act(Box<Action>),
+    /// The idle clip again.
+    Idle,
     /// What plays while nothing is pushed.
     Loop(Option<Looped>),
 }
@@ -58,6 +63,8 @@ pub(super) struct Rendering {
     /// The encode thread answers; here they only count as somebody who watches.
     pub stills: Receiver<Asked>,
     pub previewed: Arc<AtomicBool>,
+    /// Only seen: it ends with its owners.
+    pub inlet: Weak<Inlet>,
 }
 
 impl Rendering {
@@ -76,6 +83,9 @@ impl Rendering {
             while let Ok(order) = self.orders.try_recv() {
                 self.obey(order);
             }
+            let inlet = self.inlet.upgrade();
+            let published = inlet.is_some_and(|inlet| inlet.published());
+            self.script.set_published(published);
             let in_time = pacer.behind(now) < FRAME_PERIOD;
             self.turn(now, pts, live.as_ref(), in_time);
         }
@@ -91,6 +101,8 @@ impl Rendering {
                 let _gone = answer.try_send(self.script.interrupt_with(*next));
             }
             Order::Change(change) => self.script.change(change),
+            Order::Act(action) => self.script.act(action),
+            Order::Idle => self.script.end_action(),
             Order::Loop(looped) => self.script.set_looped(looped),
         }
     }

@@ -6,6 +6,10 @@ pub mod looped;
 pub mod speech;
 // text, spoken while it is made
 pub mod say;
+// text, answered, and the answer spoken while it is written
+pub mod chat;
+// what was asked, and what was really said
+pub mod history;
 // the models' networks: loaded, shared, unloaded
 pub mod library;
 // the avatars: opened, shared
@@ -36,6 +40,10 @@ pub mod offline;
 pub mod jobs;
 // a video or a photo to an avatar
 pub mod import;
+// what is uploaded, imported one after the other
+pub mod imports;
+// what lies in the folder of assets, and its end
+pub mod bundles;
 // how late a video's sound is
 pub mod sync;
 // the window's process

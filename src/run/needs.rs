@@ -9,7 +9,7 @@ use crate::avatar::{Avatar, SPARE};
 use crate::memory::Formula;
 use crate::pool::Size;
 use crate::run::session::FRAMES;
-use crate::stage::send::VIEWER_BYTES;
+use crate::stage::send::{PUBLISHER_BYTES, VIEWER_BYTES};
 
 /// The program: 12 MB of its own code, 22 of libraries' (OpenCV's and those that it
 /// brings are 15 of them), 8 of tables, stacks and the page's server.
@@ -21,6 +21,8 @@ const RUNTIME: u64 = 20 << 20;
 const SESSION: u64 = 6 << 20;
 /// What decodes the clip and encodes its pictures as H.264, in pictures: 19 MB.
 const H264: u64 = 32;
+/// What decodes one more clip, in pictures.
+const DECODER: u64 = 16;
 /// What encodes them as VP8, while somebody wants that: 14 MB.
 const VP8: u64 = 24;
 
@@ -41,9 +43,15 @@ pub fn formula(budget: u64, avatar: &Avatar, model: (&str, u64), viewers: u32) -
         )
 }
 
-/// What one more session of pictures of this size takes, in bytes.
+/// What one more session of pictures of this size takes, in bytes, with a voice that
+/// is published for it.
 pub fn session(size: Size) -> u64 {
-    SESSION + VP8 * size.i420_bytes() as u64 + swap(size)
+    SESSION + PUBLISHER_BYTES + VP8 * size.i420_bytes() as u64 + swap(size)
+}
+
+/// What an action takes while it plays, of pictures of this size, in bytes.
+pub fn action(size: Size) -> u64 {
+    (SPARE as u64 + DECODER) * size.i420_bytes() as u64
 }
 
 /// What a session takes for a moment to show another avatar, of pictures of this

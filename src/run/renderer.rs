@@ -10,10 +10,13 @@
 //! Another avatar or model is built aside, as a [`Change`], and takes over between
 //! two frames.
 
+mod action; // a clip in the idle one's place
 mod change; // another avatar, another model
 mod hearing; // sound -> what the model hears
 mod lips; // a model as it is drawn with
 mod scene; // an avatar as it is played
+mod timeline; // which of its clips are seen
+mod track; // a clip as it is played
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,6 +31,7 @@ use crate::stage::lipsync;
 use crate::stage::mel::Ear;
 use crate::stage::voice;
 use crate::stats::Stats;
+pub use action::{Action, When};
 pub use change::{Change, Replaced};
 use hearing::Hearing;
 use lips::Lips;
@@ -153,6 +157,23 @@ impl Renderer {
         }
     }
 
+    /// Lets `action` play in the idle clip's place as soon as it can.
+    pub fn act(&mut self, action: Box<Action>) {
+        let scene = &mut self.drawing.scene;
+        if Arc::ptr_eq(&action.avatar, &scene.avatar) {
+            scene.timeline.act(action, &self.stats.events);
+        } else {
+            // Another avatar came in between.
+            action.drop_unseen(&self.stats.events);
+        }
+    }
+
+    /// Lets the idle clip come back.
+    pub fn end_action(&mut self) {
+        let timeline = &mut self.drawing.scene.timeline;
+        timeline.rest(&self.stats.events);
+    }
+
     /// Takes what was changed, and the model before where this one fails. It may
     /// hear further ahead, so do this before giving what [`Renderer::lacks`].
     pub fn follow(&mut self, now: Instant) {
@@ -173,6 +194,7 @@ impl Renderer {
     /// Changes what is drawn, and gives back what was drawn before.
     fn take_over(&mut self, mut coming: Box<Change>) {
         if let Some(scene) = &mut coming.scene {
+            self.drawing.scene.timeline.close(&self.stats.events);
             std::mem::swap(&mut self.drawing.scene, scene);
         }
         if let Some(lips) = &mut coming.lips {
@@ -270,6 +292,8 @@ impl Renderer {
         on_sound(&mut heard.chunk);
         self.stats.frames.add(1);
         let index = (pts.as_millis() / FRAME_PERIOD.as_millis()) as u64;
+        let timeline = &mut self.drawing.scene.timeline;
+        timeline.step(index, !talk, &self.stats.events);
         let frame = watched
             .then(|| {
                 let heard = (weight > 0.0).then_some((&self.hearing.ear, nth));
@@ -326,19 +350,18 @@ impl Drawing {
         stats: &Stats,
     ) -> Option<Frame> {
         let started = Instant::now();
-        let (picture, late) = self.scene.picture(index, read)?;
-        stats.late_pictures.add(u64::from(late));
+        let drawn = self.scene.timeline.draw(index, read)?;
+        stats.late_pictures.add(u64::from(drawn.late()));
         let Some(mut frame) = self.scene.pool.take(pts) else {
             stats.late_frames.add(1);
             return None;
         };
-        frame.i420_mut().copy_from_slice(picture.i420());
-        let face = self.scene.avatar.idle().face(picture.index);
+        drawn.onto(frame.i420_mut());
         let mut inferred = Duration::ZERO;
-        if let (Some(heard), Some(face)) = (heard, face) {
+        if let (Some(heard), Some(face)) = (heard, drawn.face()) {
             let (lips, compositor) = (&mut self.lips, &mut self.compositor);
             let i420 = frame.i420_mut();
-            inferred = lips.draw(now, compositor, &picture, face, heard, weight, stats, i420);
+            inferred = lips.draw(now, compositor, face, heard, weight, stats, i420);
         }
         stats
             .compose

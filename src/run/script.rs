@@ -3,7 +3,8 @@
 //! Speech brings its future with it: when it begins, what waited of the source
 //! is let go and the line is filled from the speech at once, so that the mouth
 //! moves with the next frame. Live sound has no future to read, so its line
-//! begins with silence, and that is its delay.
+//! begins with silence, and that is its delay. A voice that is published is live
+//! sound, in the place of whatever the source is.
 //!
 //! A stream that is slower than the voice leaves the line short. The model then
 //! hears silence in place of what has not come, so that the picture is never
@@ -23,7 +24,7 @@ use crate::events::Event;
 use crate::media::{AudioChunk, FRAME_PERIOD, SOUND_SAMPLES};
 use crate::pool::Frame;
 use crate::run::looped::Looped;
-use crate::run::renderer::{Change, NOBODY, Renderer, SOURCE, Speaker};
+use crate::run::renderer::{Action, Change, NOBODY, Renderer, SOURCE, Speaker};
 use crate::run::speech::{Accepted, Cleared, Opened, Speech, Voice};
 use crate::stage::audio::file;
 use crate::stats::Stats;
@@ -67,6 +68,8 @@ pub struct Script {
     voice: Voice,
     looped: Option<Looped>,
     hush: Duration,
+    /// Whether live sound is all that the source has to say.
+    published: bool,
     stats: Arc<Stats>,
     /// Whose chunks are in the renderer's line, and whether they are their last.
     line: VecDeque<(Speaker, bool)>,
@@ -101,6 +104,7 @@ impl Script {
             voice,
             looped: file.map(Looped::start).transpose()?,
             hush: Duration::ZERO,
+            published: false,
             edge: 0.0,
             cut: false,
             late: false,
@@ -163,9 +167,27 @@ impl Script {
         self.renderer.change(change);
     }
 
+    /// Lets a named clip play in the idle one's place.
+    pub fn act(&mut self, action: Box<Action>) {
+        self.renderer.act(action);
+    }
+
+    /// Lets the idle clip come back.
+    pub fn end_action(&mut self) {
+        self.renderer.end_action();
+    }
+
     /// Plays another file in a loop while nothing is pushed, or none.
     pub fn set_looped(&mut self, looped: Option<Looped>) {
         self.looped = looped;
+    }
+
+    /// While somebody publishes, live sound is heard in the place of a file that
+    /// loops.
+    pub fn set_published(&mut self, published: bool) {
+        if std::mem::replace(&mut self.published, published) && !published {
+            self.hush();
+        }
     }
 
     /// Silences what is pushed, whether it plays or waits, and a file that loops.
@@ -195,8 +217,12 @@ impl Script {
             let (first, last) = (cut + u64::from(begun), cleared.end - 1);
             if first <= last {
                 let dropped = Event::SpeechDropped { first, last };
+                self.stats.dropped_utterances.add(last - first + 1);
                 self.stats.events.post(dropped);
             }
+        }
+        if cut.is_some() {
+            self.stats.interrupts.add(1);
         }
         self.forget();
         self.unfinished = false;
@@ -261,6 +287,10 @@ impl Script {
     /// Tells that the utterance which was played last is over.
     fn finished(&self, interrupted: bool) {
         let (utterance, played) = self.played;
+        match interrupted {
+            true => self.stats.cut_utterances.add(1),
+            false => self.stats.finished_utterances.add(1),
+        }
         self.stats.events.post(Event::SpeechFinished {
             utterance,
             played_ms: played.as_millis() as u64,
@@ -289,6 +319,9 @@ impl Script {
     }
 
     fn next_of_source(&mut self, now: Instant, live: Option<&AudioChunk>) -> AudioChunk {
+        if self.published {
+            return live.copied().unwrap_or(AudioChunk::SILENCE);
+        }
         if !self.hush.is_zero() {
             self.hush = self.hush.saturating_sub(FRAME_PERIOD);
             return AudioChunk::SILENCE;

@@ -10,7 +10,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -22,11 +22,13 @@ use crate::hub::Hub;
 use crate::media::AudioChunk;
 use crate::pool::{Frame, FramePool};
 use crate::ring::{self, ring};
+use crate::run::history::History;
 use crate::run::library::Model;
 use crate::run::live::{Asked, Encoding, Order, Rendering, Sound};
 use crate::run::renderer::{self, Cast, Renderer, Shown};
 use crate::run::script::{Interrupted, Script};
 use crate::run::speech::{self, Accepted, Opened, Speech};
+use crate::stage::audio::inlet::Inlet;
 use crate::stage::audio::microphone::Microphone;
 use crate::stage::audio::{self, Source, device};
 use crate::stage::encode::{self, Opus, Pictures};
@@ -35,8 +37,10 @@ use crate::stage::voice;
 use crate::stats::Stats;
 
 mod change;
+mod publish;
 
 pub use change::ChangeError;
+pub use publish::PublishError;
 
 /// Late chunks of live sound kept before the oldest goes: 120 ms.
 const SOUND_DEPTH: usize = 3;
@@ -112,9 +116,13 @@ pub struct Session {
     /// Held by a text until its first sound is in the queue, so that texts are said
     /// in the order in which they came.
     pub(super) texts: tokio::sync::Mutex<()>,
+    /// What was asked and said in it.
+    history: Mutex<History>,
     /// Samples by which its decoded sound is late, see [`Opus::pre_skip`].
     pub pre_skip: u16,
     source: Mutex<Source>,
+    /// Where live sound comes in, until the session ends.
+    inlet: Weak<Inlet>,
     /// The sound file of the source `file`.
     file: PathBuf,
     cast: Shown,
@@ -133,7 +141,7 @@ pub struct Session {
 
 /// What ends a session, in this order.
 struct Ending {
-    /// The microphone, or the ring's writer where no live sound comes.
+    /// The microphone, or only its way in where there is none.
     source: Box<dyn Send>,
     render: JoinHandle<()>,
     encode: JoinHandle<()>,
@@ -182,6 +190,7 @@ impl Session {
             previewed: Arc::clone(&previewed),
         };
         let encode = spawn("encode", move || encoder.run(&frames_out))?;
+        let inlet = Inlet::new(sound_in, Arc::clone(&stats));
         let rendering = Rendering {
             script,
             sound: Sound {
@@ -194,14 +203,15 @@ impl Session {
             orders: orders_out,
             stills: stills_out,
             previewed: Arc::clone(&previewed),
+            inlet: Arc::downgrade(&inlet),
         };
         let render = spawn("render", move || rendering.run(&sound_out))?;
         let sound: Box<dyn Send> = match source {
             Source::Microphone => {
                 let stats = Arc::clone(&stats);
-                Box::new(Microphone::start(parts.audio, sound_in, stats)?)
+                Box::new(Microphone::start(parts.audio, Arc::clone(&inlet), stats)?)
             }
-            _ => Box::new(sound_in),
+            _ => Box::new(Arc::clone(&inlet)),
         };
         Ok(Self {
             id: parts.id.to_owned(),
@@ -211,8 +221,10 @@ impl Session {
             idle_timeout: parts.idle_timeout,
             started: now,
             texts: tokio::sync::Mutex::default(),
+            history: Mutex::default(),
             pre_skip,
             source: Mutex::new(source),
+            inlet: Arc::downgrade(&inlet),
             file: parts.file,
             cast,
             changing: Mutex::default(),
@@ -237,7 +249,9 @@ impl Session {
         self.orders
             .send_timeout(Order::Interrupt(answer), ANSWER)
             .ok()?;
-        answered.recv_timeout(ANSWER).ok()
+        let interrupted = answered.recv_timeout(ANSWER).ok()?;
+        self.history().cut(&interrupted);
+        Some(interrupted)
     }
 
     /// Like [`Session::interrupt`], and `next` is said in the place of what was
@@ -248,7 +262,13 @@ impl Session {
             .send_timeout(Order::Replace(Box::new(next), answer), ANSWER)
             .ok()?;
         let (interrupted, accepted) = answered.recv_timeout(ANSWER).ok()?;
+        self.history().cut(&interrupted);
         Some((interrupted, accepted?))
+    }
+
+    /// What was asked and said in it. Not to be held for long.
+    pub fn history(&self) -> MutexGuard<'_, History> {
+        lock(&self.history)
     }
 
     /// Who talks, with which model.
@@ -308,7 +328,7 @@ impl Session {
     /// as it may idle. To be asked now and then: who watches is seen only here.
     pub fn idles(&self, now: Instant) -> bool {
         let mut used = lock(&self.used);
-        let fed = self.speech.utterances() > 0 || self.speech.streams() > 0;
+        let fed = self.speech.utterances() > 0 || self.speech.streams() > 0 || self.published();
         if self.watched() || fed {
             *used = now;
         }

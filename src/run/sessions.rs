@@ -4,10 +4,10 @@
 //! that makes, changes or closes one is for a thread that must not wait.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::avatar::{Avatar, is_id};
+use crate::avatar::{Avatar, IDLE, is_id};
 use crate::bounds::within;
 use crate::model::Bundle;
 use crate::native;
@@ -16,6 +16,7 @@ use crate::run::admission;
 use crate::run::avatars::Avatars;
 use crate::run::library::{self, Model};
 use crate::run::needs;
+use crate::run::renderer::When;
 use crate::run::session::{Parts, Session};
 use crate::stage::audio::{self, Source};
 use crate::stats::Stats;
@@ -29,6 +30,9 @@ pub use kit::{Changes, Config, Kit, Wanted};
 
 /// The session that the configuration makes.
 pub const LIVE: &str = "live";
+/// Rounds of an action: an hour and more of most. Who wants it for ever wants an avatar
+/// whose idle clip it is.
+const MOST_LOOPS: u32 = 1_000;
 
 /// Every session that runs.
 pub struct Sessions {
@@ -37,6 +41,8 @@ pub struct Sessions {
     running: Mutex<BTreeMap<String, Option<Arc<Session>>>>,
     /// What those measured that have ended: the process's sums only grow.
     ended: Stats,
+    /// Read while a session takes an avatar or a model, from its id to its picture.
+    casting: RwLock<()>,
 }
 
 impl Sessions {
@@ -46,6 +52,7 @@ impl Sessions {
             kit,
             running: Mutex::default(),
             ended: Stats::default(),
+            casting: RwLock::default(),
         })
     }
 
@@ -88,6 +95,7 @@ impl Sessions {
         encode.check()?;
         let place = self.reserve(&id)?;
         self.has_time()?;
+        let _casting = self.casting.read();
         let avatar = wanted.avatar.as_ref().unwrap_or(&self.kit.avatar);
         let avatar = self.kit.avatars.get(avatar)?;
         self.has_room(&avatar, needs::session(avatar.size))?;
@@ -116,6 +124,7 @@ impl Sessions {
         if let Some(kbps) = changes.video_kbps {
             Session::check_video_kbps(kbps)?;
         }
+        let _casting = self.casting.read();
         let avatar = changes.avatar.map(|id| self.kit.avatars.get(&id));
         let avatar = avatar.transpose()?;
         if let Some(avatar) = &avatar {
@@ -132,6 +141,20 @@ impl Sessions {
             session.set_video_kbps(kbps)?;
         }
         Ok(())
+    }
+
+    /// Plays a clip of the session's avatar, see [`Session::act`].
+    ///
+    /// # Errors
+    ///
+    /// When there is no such clip, or the budget has no room for playing it.
+    pub fn act(&self, session: &Session, clip: &str, when: When, loops: u32) -> Result<(), Error> {
+        within("loops", loops, 1..=MOST_LOOPS)?;
+        if clip != IDLE {
+            let avatar = session.cast().avatar;
+            self.has_room(&avatar, needs::action(avatar.size))?;
+        }
+        Ok(session.act(clip, when, loops)?)
     }
 
     /// Closes the session `id`, and waits until it has ended.
@@ -181,6 +204,19 @@ impl Sessions {
     /// What those measured that have ended.
     pub fn ended(&self) -> &Stats {
         &self.ended
+    }
+
+    /// Calls `then` while no session takes another avatar or model.
+    pub fn unchanged<T>(&self, then: impl FnOnce() -> T) -> T {
+        // It guards nothing that a panic could leave half changed.
+        let _nobody_casts = self.casting.write();
+        then()
+    }
+
+    /// The avatar and the model of who names no other, by id.
+    pub fn usual(&self) -> [String; 2] {
+        let model = self.kit.library.configured().bundle.id.clone();
+        [self.kit.avatar.clone(), model]
     }
 
     /// The avatars that they show.

@@ -32,7 +32,7 @@ pub(super) const AHEAD: usize = 20;
 // Speech begins once it fills the renderer's line and the frame to be played.
 const _: () = assert!(AHEAD as f64 * FRAME_PERIOD.as_millis() as f64 >= MOST_LOOK_AHEAD_MS);
 /// Utterances that may wait, however short: each holds an open file.
-const MOST_WAITING: usize = 256;
+pub const MOST_WAITING: usize = 256;
 /// Streams at a time: one speaks after the other anyway, and each may hold a
 /// megabyte.
 const MOST_STREAMS: usize = 8;
@@ -96,6 +96,8 @@ pub struct Accepted {
     pub utterance: u64,
     /// Its length.
     pub duration: Duration,
+    /// Samples a second that its file has.
+    pub rate: u32,
     /// What is played before it.
     pub queued: Duration,
 }
@@ -114,6 +116,7 @@ pub struct Cleared {
 pub struct Opened {
     sound: Sound,
     duration: Duration,
+    rate: u32,
     accepted: Instant,
 }
 
@@ -129,7 +132,7 @@ impl Opened {
     pub fn file(file: File, hint: Option<&str>) -> Result<Self, PushError> {
         let accepted = Instant::now();
         let mut sound = SoundFile::from_file(file, hint)?;
-        let duration = sound.measure()?;
+        let (duration, rate) = (sound.measure()?, sound.rate());
         let sound = Sound::File {
             file: sound.into_file(),
             hint: hint.map(str::to_owned),
@@ -138,6 +141,7 @@ impl Opened {
         Ok(Self {
             sound,
             duration,
+            rate,
             accepted,
         })
     }
@@ -199,7 +203,7 @@ impl Speech {
     /// As [`Opened::file`], when the queue is full, and when the session has ended.
     pub fn push(&self, file: File, hint: Option<&str>) -> Result<Accepted, PushError> {
         let opened = Opened::file(file, hint)?;
-        let Opened { duration, .. } = opened;
+        let Opened { duration, rate, .. } = opened;
         let Entrance { shared, most } = &*self.entrance;
         let mut state = shared.lock();
         if state.closed {
@@ -213,6 +217,7 @@ impl Speech {
         Ok(Accepted {
             utterance,
             duration,
+            rate,
             queued,
         })
     }
@@ -247,11 +252,12 @@ impl Speech {
     /// Like [`Speech::clear`], and `next` is in the queue before anything else
     /// can be. `None` for it when the session has ended.
     pub(super) fn replace(&self, next: Opened) -> (Cleared, Option<Accepted>) {
-        let duration = next.duration;
+        let Opened { duration, rate, .. } = next;
         let (cleared, utterance) = self.entrance.shared.clear(Some(next));
         let accepted = utterance.map(|utterance| Accepted {
             utterance,
             duration,
+            rate,
             queued: Duration::ZERO,
         });
         (cleared, accepted)

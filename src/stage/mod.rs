@@ -1,5 +1,7 @@
 //! The stages, in the order of the data.
 
+// text -> the answer to it
+pub mod chat;
 // text -> samples
 pub mod tts;
 // device or file -> AudioChunk

@@ -34,7 +34,7 @@ fn import(
         avatar: &avatar,
         speech: &assets().join("speech/welcome.flac"),
     };
-    adopt(&job, &runtime()).map_err(|e| e.to_string())
+    adopt(&job, &runtime(), &mut |_, _, _| {}).map_err(|e| e.to_string())
 }
 
 /// Imports, and expects it to work.

@@ -18,6 +18,8 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # A microphone that beeps, for who is permitted to listen to it.
+    "--use-fake-device-for-media-stream",
 ]
 
 # The page keeps its connection to itself; this lets a test see its statistics.
@@ -29,9 +31,9 @@ NOTE_CONNECTIONS = """
     };
 """
 
-INBOUND = """async () => {
+INBOUND = """async (connection) => {
     const found = {};
-    const pc = window.connections.at(-1);
+    const pc = window.connections.at(connection);
     if (!pc || pc.connectionState !== 'connected') return found;
     for (const entry of (await pc.getStats()).values())
         if (entry.type === 'inbound-rtp') found[entry.kind] = entry;
@@ -100,15 +102,15 @@ class Page:
         self.wait_for("idle", "talking", within=within)
         self.tab.wait_for_function("document.getElementById('video').videoWidth > 0", timeout=within * 1000)
 
-    def inbound(self):
-        """What WebRTC's statistics say of the sound and the picture that come in."""
-        return self.tab.evaluate(INBOUND)
+    def inbound(self, connection=-1):
+        """What WebRTC's statistics say of the sound and the picture that come in, by the page's latest connection."""
+        return self.tab.evaluate(INBOUND, connection)
 
     def frames_decoded(self):
         return self.inbound().get("video", {}).get("framesDecoded", 0)
 
-    def sound_energy(self):
-        return self.inbound().get("audio", {}).get("totalAudioEnergy", 0.0)
+    def sound_energy(self, connection=-1):
+        return self.inbound(connection).get("audio", {}).get("totalAudioEnergy", 0.0)
 
     def mouth_activity(self, seconds):
         """mouth.activity of what is on the screen for so long."""

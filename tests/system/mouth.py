@@ -64,17 +64,21 @@ def _centred(picture, region):
 
 
 @functools.cache
-def _clip():
-    with av.open(str(AVATAR / BUNDLE["clips"]["idle"]["video"])) as clip:
+def _clip(name):
+    with av.open(str(AVATAR / BUNDLE["clips"][name]["video"])) as clip:
         pictures = [small(frame) for frame in clip.decode(video=0)]
     return np.stack([_centred(p, UPPER) for p in pictures]), np.stack([_centred(p, MOUTH) for p in pictures])
 
 
-def change(picture):
+def distances(picture, clip="idle"):
+    """How far the upper face is from that of each picture of a clip, in levels of luma."""
+    return np.abs(_clip(clip)[0] - _centred(picture, UPPER)).mean(axis=(1, 2))
+
+
+def change(picture, clip="idle"):
     """How far the mouth is from its rest, in levels of luma; coding alone makes some 1 to 2 of them."""
-    uppers, mouths = _clip()
-    moment = np.abs(uppers - _centred(picture, UPPER)).mean(axis=(1, 2)).argmin()
-    return float(np.abs(mouths[moment] - _centred(picture, MOUTH)).mean())
+    moment = distances(picture, clip).argmin()
+    return float(np.abs(_clip(clip)[1][moment] - _centred(picture, MOUTH)).mean())
 
 
 def activity(pictures):

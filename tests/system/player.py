@@ -109,24 +109,28 @@ class Viewer:
             self.tasks.append(asyncio.ensure_future(self._receive(track)))
 
         await self.pc.setLocalDescription(await self.pc.createOffer())
-        headers = {"Content-Type": "application/sdp"}
-        if self.token:
-            headers["Authorization"] = f"Bearer {self.token}"
         self.offered_at = time.monotonic()
         async with aiohttp.ClientSession() as http:
-            async with http.post(f"{self.url}/whep/{self.session}", data=self.pc.localDescription.sdp, headers=headers) as answer:
-                body = await answer.text()
-                self.answered_at = time.monotonic()
-                if answer.status != 201:
-                    raise Refused(answer.status, dict(answer.headers), body)
-                self.headers = {k.lower(): v for k, v in answer.headers.items()}
-                self.place = str(answer.url.join(answer.url.__class__(answer.headers["Location"])))
-        self.answer = body
-        await self.pc.setRemoteDescription(RTCSessionDescription(body, "answer"))
+            self.answer = await self._offer(http, self.pc.localDescription.sdp)
+        await self.pc.setRemoteDescription(RTCSessionDescription(self.answer, "answer"))
         for transceiver in self.pc.getTransceivers():
             self._listen_for_reports(transceiver.receiver, transceiver.kind)
         await asyncio.wait_for(connected.wait(), CONNECT)
         assert self.state == "connected", f"the connection became {self.state}"
+
+    async def _offer(self, http, sdp):
+        """Sends the offer; gives the answer."""
+        headers = {"Content-Type": "application/sdp"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        async with http.post(f"{self.url}/whep/{self.session}", data=sdp, headers=headers) as answer:
+            body = await answer.text()
+            self.answered_at = time.monotonic()
+            if answer.status != 201:
+                raise Refused(answer.status, dict(answer.headers), body)
+            self.headers = {k.lower(): v for k, v in answer.headers.items()}
+            self.place = str(answer.url.join(answer.url.__class__(answer.headers["Location"])))
+        return body
 
     def _listen_for_reports(self, receiver, kind):
         """aiortc keeps little of a sender report; its clock pair is what tells sound and picture apart."""

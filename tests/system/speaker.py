@@ -92,15 +92,16 @@ def speaker(server, rate=None, session="live", query="", **headers):
 
 
 @contextmanager
-def events(server, last=None, session="live", query=""):
-    """The session's server-sent events, as a list of (id, event) that grows."""
+def events(server, last=None, session="live", query="", path=None):
+    """The session's server-sent events, or those at `path`, as a list of (id, event) that grows."""
+    path = path or f"/v1/sessions/{session}/events{query}"
     told, stop = [], threading.Event()
     opened = threading.Event()
 
     async def listen():
         headers = {} if last is None else {"Last-Event-ID": str(last)}
         async with aiohttp.ClientSession() as http:
-            async with http.get(f"{server.url}/v1/sessions/{session}/events{query}", headers=headers) as answer:
+            async with http.get(server.url + path, headers=headers) as answer:
                 assert answer.status == 200, await answer.text()
                 assert answer.content_type == "text/event-stream"
                 opened.set()

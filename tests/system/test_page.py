@@ -165,7 +165,7 @@ def test_the_page_is_used_by_the_keyboard_alone(quiet, open_page):
     page = open_page(quiet.url)
     page.wait_for_picture()
     reached = []
-    for _ in range(8):
+    for _ in range(10):
         page.tab.keyboard.press("Tab")
         reached.append(page.tab.evaluate("document.activeElement.id || document.activeElement.className"))
     assert {"hear", "file", "interrupt"} <= set(reached), reached

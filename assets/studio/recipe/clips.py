@@ -87,6 +87,13 @@ def write_clip(draw: motion.Animator, moments: list[motion.Moment], name: str, f
     (folder / f"{name}.faces.json").write_text("[\n" + ",\n".join(faces) + "\n]\n")
 
 
+def write_poster(folder: Path) -> None:
+    """Writes poster.jpg: the first picture, in the colours that JPEG has."""
+    subprocess.run(["ffmpeg", "-y", "-loglevel", "error", "-i", str(folder / "idle.mp4"), "-frames:v", "1", "-vf",
+                    "scale=in_color_matrix=bt709:out_color_matrix=bt601:out_range=full", "-q:v", "4",
+                    str(folder / "poster.jpg")], check=True)
+
+
 def write_manifest(look: dict, clips: list[str], folder: Path) -> None:
     """Writes avatar.toml."""
     lines = [f'name = "{look["name"]}"', f"width = {WIDTH}", f"height = {HEIGHT}", f"fps = {FPS}",
@@ -103,5 +110,6 @@ def write_bundle(head: HeadData, look: dict, stills: Path, folder: Path, progres
     write_clip(draw, motion.idle(look["motion"]), "idle", folder, progress)
     for name in look["actions"]:
         write_clip(draw, motion.action(name, look["motion"]), name, folder, progress)
+    write_poster(folder)
     write_manifest(look, ["idle", *look["actions"]], folder)
 

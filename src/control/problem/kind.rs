@@ -114,6 +114,8 @@ kinds! {
     UpstreamSlow = GATEWAY_TIMEOUT, "upstream-slow", "Another program took too long";
     /// The disk, or what recordings may have of it, is full.
     DiskFull = INSUFFICIENT_STORAGE, "disk-full", "The disk is full";
+    /// The folder of avatars and models can't be written.
+    NotWritable = INSUFFICIENT_STORAGE, "not-writable", "The folder can't be written";
 }
 
 impl Kind {

@@ -1,10 +1,13 @@
 use std::convert::Infallible;
 use std::io::Read;
-use std::sync::atomic::AtomicUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use futures_util::FutureExt;
+use axum::body::Body;
+use futures_util::{FutureExt, StreamExt, stream};
 
 use super::*;
+use crate::control::form::BESIDE;
 
 const EDGE: &str = "multipart/form-data; boundary=edge";
 
@@ -42,6 +45,16 @@ async fn a_file_comes_as_the_body_or_as_a_field_of_a_form() {
     let bytewise: Vec<_> = text.chars().map(String::from).collect();
     let bytewise = receive(&uploads, EDGE, body(bytewise)).await;
     assert_eq!(bytewise.as_deref(), Ok("sound"));
+}
+
+#[tokio::test]
+async fn what_else_a_form_has_is_told_before_and_after_the_file() {
+    let uploads = Uploads::new(1_000);
+    let text = form("one", "1") + &form("file", "sound") + &form("two", "2") + "--edge--\r\n";
+    let upload = uploads.receive(request(EDGE, Body::from(text))).await;
+    let fields = upload.expect("a file").fields;
+    let wanted = [("one", "1"), ("two", "2")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+    assert_eq!(fields, wanted.into());
 }
 
 #[tokio::test]
@@ -110,7 +123,7 @@ async fn what_stands_beside_the_file_is_bounded() {
 #[tokio::test]
 async fn a_body_that_pauses_is_given_up() {
     let mut uploads = Uploads::new(1_000);
-    uploads.patience = Duration::from_millis(10);
+    uploads.bounds.patience = Duration::from_millis(10);
     for (kind, begun) in [("audio/wav", "so".to_owned()), (EDGE, form("file", "so"))] {
         let begun = stream::iter([Ok::<_, Infallible>(begun)]);
         let pausing = Body::from_stream(begun.chain(stream::pending()));

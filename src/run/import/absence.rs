@@ -1,6 +1,7 @@
 //! Frames that show no face, and what is said when they are too many.
 
 use std::fs;
+use std::path::Path;
 
 use opencv::core::{Mat, MatTraitConst, Size as CvSize};
 use opencv::imgproc;
@@ -34,12 +35,13 @@ impl Absence {
     }
 
     /// What is said of `lost` frames without a face among `frames`; pictures of the
-    /// first of them are written.
+    /// first of them are written where that is wanted.
     pub(super) fn refuse(&self, job: &Job<'_>, lost: usize, frames: usize) -> Result<Error, Error> {
-        let folder = job.refused;
-        fs::create_dir_all(folder).map_err(|e| Error::write(folder, e))?;
-        for (n, picture) in &self.pictures {
-            sheet::save(&folder.join(format!("frame-{n}.jpg")), picture)?;
+        if let Some(folder) = job.refused {
+            fs::create_dir_all(folder).map_err(|e| Error::write(folder, e))?;
+            for (n, picture) in &self.pictures {
+                sheet::save(&folder.join(format!("frame-{n}.jpg")), picture)?;
+            }
         }
         let guess = if lost < frames {
             Some(
@@ -58,7 +60,7 @@ impl Absence {
             lost,
             frames,
             first: numbers.join(", "),
-            pictures: job.refused.to_owned(),
+            pictures: job.refused.map(Path::to_owned),
             guess: guess.unwrap_or(
                 "take one in which a face looks at the camera all the time, upright, lit and in focus, a fifth of the picture high or more",
             ),

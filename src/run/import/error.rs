@@ -43,8 +43,8 @@ pub enum Error {
     },
     /// Too few frames show a face.
     #[error(
-        "{path}: face {which} was not found in {lost} of {frames} frames, first in {first} \
-         (pictures of them are in {pictures}): {guess}"
+        "{path}: face {which} was not found in {lost} of {frames} frames, first in {first}{}: {guess}",
+        shown_in(.pictures.as_deref())
     )]
     Faceless {
         /// The file.
@@ -57,8 +57,8 @@ pub enum Error {
         frames: usize,
         /// The first of them.
         first: String,
-        /// The folder with pictures of them.
-        pictures: PathBuf,
+        /// The folder with pictures of them, where there are some.
+        pictures: Option<PathBuf>,
         /// What to do.
         guess: &'static str,
     },
@@ -147,6 +147,12 @@ impl Error {
             _ => Self::Write { path, source },
         }
     }
+}
+
+fn shown_in(pictures: Option<&Path>) -> String {
+    pictures.map_or(String::new(), |folder| {
+        format!(" (pictures of them are in {})", folder.display())
+    })
 }
 
 impl From<write::Error> for Error {

@@ -68,6 +68,9 @@ pub struct Job<'j> {
     pub credits: &'j str,
     /// The folder that holds the avatars.
     pub avatars: &'j Path,
+    /// The folder in which it is made aside, on the same disk; left out, beside the
+    /// one that holds the avatars.
+    pub beside: Option<&'j Path>,
     /// Rows of the avatar's pictures at most.
     pub height: u32,
     /// Which face: 1 is the largest and most central one.
@@ -81,8 +84,8 @@ pub struct Job<'j> {
     pub detector: Option<(&'j Path, &'j Runtime)>,
     /// What is done about the background, if it doesn't stay.
     pub background: Option<Background<'j>>,
-    /// Where pictures go when there is no face in them.
-    pub refused: &'j Path,
+    /// Where pictures go when there is no face in them; left out, they are not kept.
+    pub refused: Option<&'j Path>,
 }
 
 /// How far an import is.
@@ -146,8 +149,8 @@ pub fn import(job: &Job<'_>, progress: &mut dyn FnMut(Progress) -> bool) -> Resu
         Some((path, runtime)) => Box::new(Onnx::load(path, runtime)?),
         None => Box::new(Haar::new()?),
     };
-    // Beside the folder of bundles: on the same disk, and never listed.
-    let beside = job.avatars.parent().unwrap_or(job.avatars);
+    // On the same disk as the folder of bundles, and never listed.
+    let beside = job.beside.or(job.avatars.parent()).unwrap_or(job.avatars);
     let work = Aside::create(beside).map_err(|e| Error::write(beside, e))?;
     let folder = work.path().join(job.id);
     fs::create_dir(&folder).map_err(|e| Error::write(&folder, e))?;

@@ -22,7 +22,7 @@ mod gaps;
 
 use anchor::anchors;
 use gaps::bridge;
-pub(super) use gaps::{between, gaps};
+pub(super) use gaps::gaps;
 
 /// Frames from one detection to the next while the face is followed well.
 const EVERY: usize = 8;

@@ -12,11 +12,11 @@ use serde_json::json;
 
 use super::background::Cutter;
 use super::seam::{FADE, Loop};
-use super::track::between;
 use super::video::Ahead;
 use super::{Error, Report};
 use crate::avatar::{Colour, Face};
 use crate::pool::Size;
+use crate::stage::compose::mix;
 
 mod film;
 
@@ -175,12 +175,9 @@ impl Fade {
         let Some((before, other)) = self.before.get(step) else {
             return face;
         };
-        let share = (step as i32 + 1) * 256 / (FADE as i32 + 1);
-        for (value, before) in i420.iter_mut().zip(before) {
-            let (now, then) = (i32::from(*value), i32::from(*before));
-            *value = (now + (((then - now) * share + 128) >> 8)) as u8;
-        }
-        Some(between(face?, (*other)?, share as f32 / 256.0))
+        let share = ((step + 1) * 256 / (FADE + 1)) as u16;
+        mix(i420, before, share);
+        Some(face?.between((*other)?, f32::from(share) / 256.0))
     }
 }
 

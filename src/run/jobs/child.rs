@@ -20,7 +20,7 @@ use crate::run::offline::{self, Identity};
 
 /// From one look whether the list was stopped to the next.
 const LOOK: Duration = Duration::from_millis(50);
-/// Bytes of what a render says of its failure that are kept.
+/// Bytes of what a process says of its failure that are kept.
 const SAID: u64 = 16 << 10;
 
 /// Signals by which somebody tells a program to end: SIGINT and SIGTERM.
@@ -187,8 +187,8 @@ fn reached(line: &str) -> Option<(Duration, Duration)> {
     time(at).zip(time(of))
 }
 
-/// The last line that a render said, which is why it failed.
-fn last_words(err: &mut impl Read) -> String {
+/// The last line that a process said, which is why it failed.
+pub(in crate::run) fn last_words(err: &mut impl Read) -> String {
     let mut said = String::new();
     for line in BufReader::new(err).lines().map_while(Result::ok) {
         if !line.trim().is_empty() {

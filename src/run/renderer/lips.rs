@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::FAILURES;
-use crate::avatar::{Face, Picture};
+use crate::avatar::Face;
 use crate::run::library::Model;
 use crate::stage::compose::Compositor;
 use crate::stage::lipsync::{self, Mouth};
@@ -74,7 +74,6 @@ impl Lips {
         &mut self,
         now: Instant,
         compositor: &mut Compositor,
-        picture: &Picture,
         face: Face,
         (ear, nth): (&Ear, u64),
         weight: f32,
@@ -87,7 +86,7 @@ impl Lips {
             return Duration::ZERO;
         };
         self.model.touch(now);
-        compositor.crop(picture.i420(), face, mouth.reference_mut());
+        compositor.crop(i420, face, mouth.reference_mut());
         let started = Instant::now();
         let result = mouth.run(nth, |n, window| ear.window(n, window));
         let inferred = started.elapsed();

@@ -364,6 +364,19 @@ fn an_interrupt_silences_the_next_frame_and_says_what_was_cut() {
         assert_eq!(show.hear(1), [LIVE]);
         let nothing = show.script.interrupt();
         assert_eq!(nothing, Interrupted::default(), "it was cut already");
+        let stats = &show.script.stats;
+        assert_eq!(stats.interrupts.get(), u64::from(utterance.is_some()));
+        let over = [
+            stats.finished_utterances.get(),
+            stats.cut_utterances.get(),
+            stats.dropped_utterances.get(),
+        ];
+        assert_eq!(
+            over.iter().sum::<u64>(),
+            3,
+            "each is counted once: {over:?}"
+        );
+        assert_eq!(over[1], u64::from(played_ms > 0), "after {frames} frames");
         show.say(4, 400..401, true);
         assert_eq!(show.hear(1), [400], "what is pushed now is heard");
     }
@@ -406,6 +419,34 @@ fn after_pushed_speech_a_looped_file_is_hushed_and_begins_anew() {
         assert_eq!(show.hear(HUSHED), silent(HUSHED));
         assert_eq!(show.hear(30), begins);
     }
+}
+
+#[test]
+fn a_published_voice_is_heard_in_the_place_of_a_looped_file() {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    wav(&mut file, 1_000..1_200);
+    let mut show = Show::by_hand(Some(file.path()));
+    let depth = show.depth;
+    assert_eq!(show.hear(30), Vec::from_iter(1_000..1_030));
+    show.script.set_published(true);
+    assert_eq!(show.hear(depth + 5)[depth..], [LIVE; 5]);
+    // Pushed speech goes first, as with the microphone.
+    show.say(1, 100..103, true);
+    assert_eq!(show.hear(3), [100, 101, 102]);
+    assert_eq!(show.hear(depth + 1)[depth], LIVE);
+    show.say(2, 200..210, true);
+    show.hear(2);
+    show.script.interrupt();
+    assert_eq!(
+        show.hear(depth + 1)[depth],
+        LIVE,
+        "nobody is hushed who speaks"
+    );
+    assert_eq!(mark(&show.next(None)), 0, "who publishes pauses");
+    show.script.set_published(false);
+    let after = show.hear(HUSHED + depth + 30);
+    let again = after.iter().position(|mark| *mark == 1_000);
+    assert!(again.is_some_and(|n| n >= HUSHED), "{again:?}");
 }
 
 #[test]

@@ -5,19 +5,22 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::{ANSWER, FRAMES, Session, lock};
-use crate::avatar::Avatar;
+use crate::avatar::{Avatar, IDLE};
 use crate::native;
 use crate::pool::FramePool;
 use crate::run::library::Model;
 use crate::run::live::Order;
 use crate::run::looped::Looped;
-use crate::run::renderer::{self, Cast, Change};
+use crate::run::renderer::{self, Action, Cast, Change, When};
 use crate::stage::audio::{self, Source};
 use crate::stage::encode;
 
 /// Longest wait of whoever changes the avatar or the model: longer than the
 /// renderer waits for a picture.
 const CHANGED: Duration = Duration::from_secs(10);
+
+/// Letters of a clip's name that are repeated to who got it wrong.
+const MOST_NAME: usize = 64;
 
 /// Why a session stays as it is.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +39,16 @@ pub enum ChangeError {
         "a session that runs can change its source between none and file only; audio.source is for the microphone"
     )]
     Source,
+    /// The avatar doesn't do that.
+    #[error("the avatar {avatar} has no clip {clip:?}: it has {clips}")]
+    Clip {
+        /// What was asked for.
+        clip: String,
+        /// Of whom.
+        avatar: String,
+        /// What there is.
+        clips: String,
+    },
     /// The clip gave no picture.
     #[error(
         "the clip of the avatar {0} gave no picture in time, so the one before stays: try again, or run `mouthpiece avatar check {0}`"
@@ -78,6 +91,28 @@ impl Session {
             Ok(false) => Err(ChangeError::Late(to.avatar.id.clone())),
             Err(_) => Err(ChangeError::Ending),
         }
+    }
+
+    /// Plays the clip `name` of its avatar `loops` times in the idle clip's place, as
+    /// soon as it can; for the idle clip itself what plays in its place is ended.
+    ///
+    /// # Errors
+    ///
+    /// When the avatar has no such clip, or it can't be decoded.
+    pub fn act(&self, name: &str, when: When, loops: u32) -> Result<(), ChangeError> {
+        if name == IDLE {
+            return self.order(Order::Idle);
+        }
+        let avatar = self.cast().avatar;
+        let Some(action) = Action::new(&avatar, name, when, loops)? else {
+            let clips: Vec<_> = avatar.clips().map(|(clip, _)| clip).collect();
+            return Err(ChangeError::Clip {
+                clip: name.chars().take(MOST_NAME).collect(),
+                avatar: avatar.id.clone(),
+                clips: clips.join(", "),
+            });
+        };
+        self.order(Order::Act(action))
     }
 
     /// Listens to another source from the next frame on.

@@ -107,6 +107,11 @@ impl SoundFile {
         self
     }
 
+    /// Samples a second that it begins with, of each channel.
+    pub fn rate(&self) -> u32 {
+        self.spec.rate
+    }
+
     /// How long the file is, where its header says so believably.
     pub fn duration(&self) -> Option<Duration> {
         self.duration

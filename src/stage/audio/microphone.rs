@@ -19,10 +19,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::Config;
 use super::device::{self, Cpal, Opens};
 use super::door::Door;
+use super::inlet::Inlet;
 use super::tap::Feed;
 use crate::events::Event;
-use crate::media::AudioChunk;
-use crate::ring::Writer;
 use crate::stats::Stats;
 
 pub use super::device::{Device, Error, available, list};
@@ -52,19 +51,15 @@ pub struct Microphone {
 
 impl Microphone {
     /// Listens to the device that `config` names, from now on or from when it
-    /// is there. Chunks that make others late are counted in `stats`.
-    pub fn start(
-        config: &Config,
-        writer: Writer<AudioChunk>,
-        stats: Arc<Stats>,
-    ) -> Result<Self, Error> {
-        Self::listen_to(Cpal::new(&config.device), writer, stats)
+    /// is there. What the callback lost is counted in `stats`.
+    pub fn start(config: &Config, inlet: Arc<Inlet>, stats: Arc<Stats>) -> Result<Self, Error> {
+        Self::listen_to(Cpal::new(&config.device), inlet, stats)
     }
 
     /// Like [`Microphone::start`], with any device.
     pub fn listen_to(
         device: impl Opens,
-        writer: Writer<AudioChunk>,
+        inlet: Arc<Inlet>,
         stats: Arc<Stats>,
     ) -> Result<Self, Error> {
         let alive = Arc::new(());
@@ -73,7 +68,7 @@ impl Microphone {
             .name("capture".into())
             .spawn(move || {
                 let helpers = Helpers::new(device, thread::current());
-                run(Capture::new(helpers, writer, stats), &watched);
+                run(Capture::new(helpers, inlet, stats), &watched);
             })
             .map_err(Error::Thread)?;
         Ok(Self {
@@ -150,7 +145,7 @@ enum State {
 /// The capture thread without its clock.
 struct Capture<O> {
     device: O,
-    writer: Writer<AudioChunk>,
+    inlet: Arc<Inlet>,
     stats: Arc<Stats>,
     state: Option<State>,
     wait: Duration,
@@ -159,10 +154,10 @@ struct Capture<O> {
 }
 
 impl<O: Opening> Capture<O> {
-    fn new(device: O, writer: Writer<AudioChunk>, stats: Arc<Stats>) -> Self {
+    fn new(device: O, inlet: Arc<Inlet>, stats: Arc<Stats>) -> Self {
         Self {
             device,
-            writer,
+            inlet,
             stats,
             state: None,
             wait: FIRST_WAIT,
@@ -225,16 +220,9 @@ impl<O: Opening> Capture<O> {
         else {
             return None;
         };
-        let (writer, stats) = (&self.writer, &self.stats);
-        feed.drain(|samples| {
-            door.push(samples, Some(now), |chunk| {
-                if writer.push(*chunk).is_some() {
-                    stats.late_chunks.add(1);
-                }
-            });
-        });
-        stats.late_chunks.add(feed.take_lost_chunks());
-        stats.ring_depth.set(writer.len() as f64);
+        let inlet = &self.inlet;
+        feed.drain(|samples| door.push(samples, Some(now), |chunk| inlet.hear(chunk)));
+        self.stats.late_chunks.add(feed.take_lost_chunks());
         let fresh = feed.frames() > *frames;
         if fresh {
             (*frames, *until) = (feed.frames(), now + LOST);

@@ -1,10 +1,13 @@
-//! Sound in: whatever a device or a file has, as chunks of 40 ms at both rates.
+//! Sound in: whatever a device, a file or a publisher has, as chunks of 40 ms at both rates.
 
 mod decode; // a sound file -> samples
 pub mod device; // what cpal finds, opened
 pub mod door; // any rate, any channels -> AudioChunk
 pub mod file; // a sound file -> AudioChunk
+pub mod inlet; // AudioChunk -> the session's ring
+mod jitter; // packets of a voice, in order and in time
 pub mod microphone; // a device, reopened whenever it is lost -> AudioChunk
+pub mod publisher; // packets of Opus -> AudioChunk
 pub mod tap; // device callback -> capture thread
 
 use serde::{Deserialize, Serialize};

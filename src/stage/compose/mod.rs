@@ -6,11 +6,14 @@
 //! pixels and the picture's by one scale and one offset (see [`Place`]).
 
 mod colour; // I420 <-> the model's planes
+mod mix; // two pictures -> one between them
 mod scale; // the picture's pixels <-> the model's
 
 use crate::avatar::Face;
 use crate::model::{ColourOrder, Edit, FaceBox, Manifest, Returns};
 use crate::pool::Size;
+
+pub use mix::mix;
 
 use colour::{planes_from_yuv, yuv_from_planes};
 use scale::{Axis, scale};

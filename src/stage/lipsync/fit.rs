@@ -19,10 +19,8 @@ pub(super) const WENET: [usize; 2] = [16, 512];
 pub struct Found {
     /// The family.
     pub family: Family,
-    /// S, and whether the file leaves it open.
+    /// S.
     pub size: usize,
-    /// Whether `size` was said by the caller and not by the file.
-    pub open: bool,
     /// Steps of features that the face net sees, where it sees features.
     pub window: Option<usize>,
     /// Samples that the front end takes, where the file fixes them.
@@ -43,11 +41,9 @@ pub fn recognise(
 ) -> Result<Found, Error> {
     let net = Net::load(face, runtime)?;
     let roles = Roles::of(&net, size).ok_or_else(|| misfit(&net, None, size))?;
-    let open = net.inputs[roles.face].shape[2] < 0;
     let found = |family, samples| Found {
         family,
         size: roles.size,
-        open,
         window: roles.window,
         samples,
     };

@@ -1,4 +1,4 @@
-//! How viewers reach us, as it is configured.
+//! How viewers and publishers reach us, as it is configured.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::bounds::{OutOfBounds, within};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The one UDP port of all viewers. 0 takes any free one.
+    /// The one UDP port of all viewers and publishers. 0 takes any free one.
     pub udp_port: u16,
     /// Addresses or names under which viewers find this machine, beside its
     /// own: the public one behind a router or in a container.

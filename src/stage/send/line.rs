@@ -23,7 +23,8 @@ use super::lock;
 use super::port::Socket;
 
 /// Datagrams that wait for a connection. Viewers send only reports and checks,
-/// some twenty a second: more is a flood, and is lost as UDP loses it.
+/// some twenty a second, and a voice is a hundred: more is a flood, and is lost as
+/// UDP loses it.
 const INBOX: usize = 64;
 
 /// Addresses a connection may use. A browser on a laptop tries about ten.

@@ -1,24 +1,29 @@
-//! Viewers by WebRTC: packets of a session to browsers and players.
+//! Viewers by WebRTC: packets of a session to browsers and players. And the other
+//! way the voice that somebody publishes.
 //!
-//! All viewers share one UDP port (`port`), each has a connection of its own
-//! (`connect`) and a task that feeds it (`viewer`). [`Viewers`] is the bounded
-//! register of all of them; whoever signals (WHEP) talks to it.
+//! All share one UDP port (`port`), each has a connection of its own (`connect`)
+//! and a task that feeds it (`viewer`) or listens to it (`publisher`). [`Viewers`]
+//! is the bounded register of all of them; whoever signals (WHEP, WHIP) talks to it.
 
+mod codec; // what the connection knows of codecs
 mod config; // [media]
 mod connect; // an offer -> a connection
+mod error; // what can go wrong
+mod incoming; // a connection -> VoicePacket
 mod line; // a connection's way through the port
 mod offer; // the offer read, the answer written
+mod outgoing; // Packet -> a connection
 mod outside; // addresses that lead to the port
 mod port; // one UDP port for all
+mod publisher; // the task that listens to a connection
 mod reports; // RTCP: one clock for sound and picture
 mod rtp; // Packet -> RTP
 mod section; // one section of an offer
 mod stun; // where a server sees us, whom a viewer asks for
-mod trickle; // what a viewer says later
+mod trickle; // what the other side says later
 mod viewer; // the task that feeds a connection
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -30,9 +35,13 @@ use crate::hub::Hub;
 use crate::stats::Stats;
 use config::links;
 pub use config::{Config, Turn};
-use connect::{Begun, Connection};
-use offer::Offer;
+use connect::Connection;
+pub use error::{Error, OfferError, TrickleError};
+use offer::Wanted;
+use outgoing::Begun;
 use port::Port;
+pub use publisher::PUBLISHER_BYTES;
+use publisher::PUBLISHERS;
 
 /// What a viewer takes, in bytes: its connection, its keys, what waits to be sent
 /// again. Each of four more took 0.4 to 0.7 MB.
@@ -41,99 +50,10 @@ pub const VIEWER_BYTES: u64 = 3 << 18;
 /// requests' time, the program ends within two seconds.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// Why the port could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Somebody else has it.
-    #[error("UDP port {port} is in use: stop the other program or set media.udp_port")]
-    Busy {
-        /// The port.
-        port: u16,
-    },
-    /// The system says no.
-    #[error("cannot open UDP port {port}: set media.udp_port to one that this user may open")]
-    Bind {
-        /// The port.
-        port: u16,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// A name that leads nowhere.
-    #[error("media.announce names {name}, which cannot be found: mend or remove it")]
-    Announce {
-        /// The name.
-        name: String,
-        /// What the name server says.
-        source: io::Error,
-    },
-    /// An address that is none.
-    #[error("{key} has {url:?}, which is no such server: write {example}")]
-    Server {
-        /// The key in the configuration.
-        key: &'static str,
-        /// What it has.
-        url: String,
-        /// What it could have.
-        example: &'static str,
-    },
-    /// A name or word that no header can carry.
-    #[error("media.turn has a username or credential for {url} that is not plain ASCII: change it")]
-    Credential {
-        /// The server's address.
-        url: String,
-    },
-    /// Nobody could watch.
-    #[error("media.max_viewers is 0, so nobody could watch: set it to 1 or more")]
-    NoSeats,
-}
-
-/// Why an offer was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum OfferError {
-    /// The viewer's mistake.
-    #[error("the offer can't be read: {0}")]
-    Broken(String),
-    /// There is nothing to watch with.
-    #[error("the offer must ask for video: add a video section that is recvonly")]
-    NoVideo,
-    /// The viewer decodes nothing that we encode.
-    #[error("no video codec in common: offer H264 or VP8")]
-    NoCodec,
-    /// Every seat is taken.
-    #[error("all {0} viewers' seats are taken: try again later")]
-    Full(u32),
-    /// Memory is short.
-    #[error("memory is short, no more viewers are taken now: try again later")]
-    Refused,
-    /// The program is about to end.
-    #[error("the server is stopping")]
-    Stopping,
-    /// Our own mistake.
-    #[error("the connection could not be made: {0}")]
-    Failed(String),
-}
-
-/// Why a fragment was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum TrickleError {
-    /// No such viewer, or no longer.
-    #[error("there is no such viewer: it has left, or it never was")]
-    Gone,
-    /// It belongs to an agreement that was replaced.
-    #[error("If-Match names another ETag: the connection was restarted since")]
-    Stale,
-    /// A restart must say what it replaces.
-    #[error("new credentials restart ICE: send If-Match: \"*\" with them")]
-    Unconditional,
-    /// The viewer's mistake.
-    #[error("the fragment can't be read: {0}")]
-    Broken(&'static str),
-}
-
 /// What an offer gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The viewer's name, which nobody can guess.
+    /// The name of who offered, which nobody can guess.
     pub id: String,
     /// Names this state of the connection, without quotes.
     pub etag: String,
@@ -155,7 +75,7 @@ pub enum Trickled {
     },
 }
 
-/// The viewers of all sessions. Clones are the same register.
+/// The viewers of all sessions, and who publishes a voice. Clones are the same register.
 #[derive(Clone)]
 pub struct Viewers(Arc<Register>);
 
@@ -164,13 +84,21 @@ struct Register {
     links: Vec<String>,
     max: u32,
     seats: Arc<Semaphore>,
-    viewers: Mutex<HashMap<String, Entry>>,
+    publishers: Arc<Semaphore>,
+    entries: Mutex<HashMap<String, Entry>>,
     refusing: AtomicBool,
     stopping: AtomicBool,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Viewer,
+    Publisher,
+}
+
 struct Entry {
     session: String,
+    role: Role,
     connection: Arc<Connection>,
     leave: watch::Sender<bool>,
 }
@@ -187,7 +115,8 @@ impl Viewers {
             links,
             max: config.max_viewers,
             seats: Arc::new(Semaphore::new(config.max_viewers as usize)),
-            viewers: Mutex::default(),
+            publishers: Arc::new(Semaphore::new(PUBLISHERS as usize)),
+            entries: Mutex::default(),
             refusing: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         })))
@@ -198,7 +127,7 @@ impl Viewers {
         self.0.port.number()
     }
 
-    /// Values of the `Link` headers that tell viewers their ICE servers.
+    /// Values of the `Link` headers that tell the other side its ICE servers.
     pub fn links(&self) -> &[String] {
         &self.0.links
     }
@@ -213,25 +142,23 @@ impl Viewers {
         sdp: &str,
     ) -> Result<Answer, OfferError> {
         let seat = self.seat()?;
-        let offer = Offer::read(sdp)?;
+        let wanted = Wanted::read(sdp)?;
         let register = Arc::clone(&self.0);
         let (session, hub) = (session.to_owned(), Arc::downgrade(hub));
         let stats = Arc::clone(stats);
-        // On a task of its own: a client that hangs up meanwhile leaves nothing
-        // half made, and what the connection can't stomach ends only itself.
-        let made = tokio::spawn(async move {
-            let begun = connect::answer(&register.port, offer).await?;
+        let making = async move {
             let Begun {
                 connection,
                 streams,
                 sdp,
                 etag,
-            } = begun;
+            } = outgoing::answer(&register.port, wanted).await?;
             let connection = Arc::new(connection);
             let id = random_name();
             let (leave, told) = watch::channel(false);
             let entry = Entry {
                 session,
+                role: Role::Viewer,
                 connection: Arc::clone(&connection),
                 leave,
             };
@@ -246,34 +173,33 @@ impl Viewers {
                 register.leave(&id, seat);
             });
             Ok(answer)
-        });
-        made.await
-            .unwrap_or_else(|_| Err(OfferError::Broken("it makes no sense".to_owned())))
+        };
+        aside(making).await
     }
 
-    /// Takes a fragment for viewer `id`, sent with the header `If-Match`.
+    /// Takes a fragment for `id`, sent with the header `If-Match`.
     pub async fn trickle(
         &self,
         id: &str,
         if_match: Option<&str>,
         fragment: &str,
     ) -> Result<Trickled, TrickleError> {
-        let connection = lock(&self.0.viewers)
+        let connection = lock(&self.0.entries)
             .get(id)
             .map(|entry| Arc::clone(&entry.connection))
             .ok_or(TrickleError::Gone)?;
         connection.trickle(&self.0.port, if_match, fragment).await
     }
 
-    /// Ends viewer `id`. Whether there was one.
+    /// Ends the connection `id`. Whether there was one.
     pub fn close(&self, id: &str) -> bool {
-        let entry = lock(&self.0.viewers).remove(id);
+        let entry = lock(&self.0.entries).remove(id);
         entry.is_some_and(|entry| entry.leave.send(true).is_ok())
     }
 
-    /// Ends every viewer of `session`.
+    /// Ends every connection of `session`.
     pub fn close_session(&self, session: &str) {
-        for entry in lock(&self.0.viewers).values() {
+        for entry in lock(&self.0.entries).values() {
             if entry.session == session {
                 // An error says that it has left already.
                 let _left = entry.leave.send(true);
@@ -281,9 +207,9 @@ impl Viewers {
         }
     }
 
-    /// Whether viewer `id` belongs to `session`.
+    /// Whether the connection `id` belongs to `session`.
     pub fn has(&self, session: &str, id: &str) -> bool {
-        let viewers = lock(&self.0.viewers);
+        let viewers = lock(&self.0.entries);
         viewers
             .get(id)
             .is_some_and(|entry| entry.session == session)
@@ -291,58 +217,84 @@ impl Viewers {
 
     /// Viewers of `session`.
     pub fn count(&self, session: &str) -> usize {
-        let viewers = lock(&self.0.viewers);
-        viewers.values().filter(|e| e.session == session).count()
+        let viewers = lock(&self.0.entries);
+        let of_session = viewers.values().filter(|e| e.session == session);
+        of_session.filter(|e| e.role == Role::Viewer).count()
     }
 
-    /// Takes no more viewers while `refuse` holds. Those who watch go on.
+    /// Takes nobody more while `refuse` holds. Those who watch or publish go on.
     pub fn refuse(&self, refuse: bool) {
         self.0.refusing.store(refuse, Relaxed);
     }
 
-    /// Takes no more viewers ever, says goodbye to all, and waits until they
-    /// heard it, at most a second.
+    /// Takes nobody more ever, says goodbye to all, and waits until they heard it,
+    /// at most a second.
     pub async fn close_all(&self) {
         self.0.stopping.store(true, Relaxed);
-        for entry in lock(&self.0.viewers).values() {
+        for entry in lock(&self.0.entries).values() {
             // An error says that it has left already.
             let _left = entry.leave.send(true);
         }
-        let empty = self.0.seats.acquire_many(self.0.max);
+        let empty = async {
+            let viewers = self.0.seats.acquire_many(self.0.max);
+            let publishers = self.0.publishers.acquire_many(PUBLISHERS);
+            // Neither is ever closed.
+            let _all = (viewers.await, publishers.await);
+        };
         if timeout(GOODBYE, empty).await.is_err() {
-            tracing::debug!("some viewers did not take the goodbye in time");
+            tracing::debug!("some did not take the goodbye in time");
         }
     }
 
     fn seat(&self) -> Result<OwnedSemaphorePermit, OfferError> {
+        self.admits()?;
+        let seats = Arc::clone(&self.0.seats);
+        seats
+            .try_acquire_owned()
+            .map_err(|_| OfferError::Full(self.0.max))
+    }
+
+    /// Whether anybody is taken now.
+    fn admits(&self) -> Result<(), OfferError> {
         if self.0.stopping.load(Relaxed) {
             return Err(OfferError::Stopping);
         }
         if self.0.refusing.load(Relaxed) {
             return Err(OfferError::Refused);
         }
-        let seats = Arc::clone(&self.0.seats);
-        seats
-            .try_acquire_owned()
-            .map_err(|_| OfferError::Full(self.0.max))
+        Ok(())
     }
 }
 
 impl Register {
     fn enter(&self, id: String, entry: Entry) -> Result<(), OfferError> {
-        let mut viewers = lock(&self.viewers);
-        // Under the lock: who enters before the end is told of it.
+        let mut entries = lock(&self.entries);
+        // Under the lock: who enters before the end is told of it, and of two who
+        // want to publish one may.
         if self.stopping.load(Relaxed) {
             return Err(OfferError::Stopping);
         }
-        viewers.insert(id, entry);
+        let rival = |other: &Entry| other.role == entry.role && other.session == entry.session;
+        if entry.role == Role::Publisher && entries.values().any(rival) {
+            return Err(OfferError::Taken);
+        }
+        entries.insert(id, entry);
         Ok(())
     }
 
     fn leave(&self, id: &str, seat: OwnedSemaphorePermit) {
-        let entry = lock(&self.viewers).remove(id);
+        let entry = lock(&self.entries).remove(id);
         drop((entry, seat));
     }
+}
+
+/// Makes a connection on a task of its own: a client that hangs up meanwhile
+/// leaves nothing half made, and what the connection can't stomach ends only itself.
+async fn aside(
+    making: impl Future<Output = Result<Answer, OfferError>> + Send + 'static,
+) -> Result<Answer, OfferError> {
+    let made = tokio::spawn(making).await;
+    made.unwrap_or_else(|_| Err(OfferError::Broken("it makes no sense".to_owned())))
 }
 
 /// 128 random bits in hex.

@@ -26,9 +26,11 @@ use rtc::shared::TransportContext;
 use rtc::shared::time::SystemInstant;
 use tokio::sync::Notify;
 
-use super::connect::STREAM;
 use super::lock;
 use super::rtp::{Stream, Timeline};
+
+/// The one stream that both tracks belong to, and its canonical name in RTCP.
+pub(super) const STREAM: &str = "mouthpiece";
 
 /// Time between reports.
 const EVERY: Duration = Duration::from_secs(1);

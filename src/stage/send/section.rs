@@ -2,11 +2,11 @@
 
 use crate::media::Codec;
 
-/// Candidates of a viewer that are tried: each costs packets to an address
-/// that the viewer chose.
+/// Candidates that are tried: each costs packets to an address that the other
+/// side chose.
 pub(super) const CANDIDATES: usize = 16;
 
-/// A codec as the viewer offered it.
+/// A codec as it was offered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Chosen {
     /// The codec.
@@ -50,10 +50,10 @@ impl<'a> Section<'a> {
         attribute(&self.lines, name)
     }
 
-    /// Whether the viewer wants to receive here.
-    pub(super) fn wants_media(&self, session: &[&str]) -> bool {
+    /// Whether media may go here as the direction `way` says.
+    pub(super) fn goes(&self, way: &str, session: &[&str]) -> bool {
         let direction = self.lines.iter().chain(session).find_map(|l| direction(l));
-        let wanted = matches!(direction, None | Some("recvonly" | "sendrecv"));
+        let wanted = direction.is_none_or(|direction| direction == "sendrecv" || direction == way);
         wanted && !self.refused && self.protocol.contains("SAVP")
     }
 
@@ -119,8 +119,8 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// Writes the section with nothing but `chosen`.
-    pub(super) fn keep(&self, chosen: &Chosen, lines: &mut Vec<String>) {
+    /// Writes the section with nothing but `chosen`, and in the direction `way`.
+    pub(super) fn keep(&self, chosen: &Chosen, way: &str, lines: &mut Vec<String>) {
         let mut numbers = vec![chosen.payload_type.to_string()];
         numbers.extend(chosen.retransmission.map(|number| number.to_string()));
         lines.push(format!(
@@ -151,7 +151,7 @@ impl<'a> Section<'a> {
                 lines.push((*line).to_owned());
             }
         }
-        lines.push("a=recvonly".to_owned());
+        lines.push(format!("a={way}"));
     }
 
     /// What the answer has in this section's place.

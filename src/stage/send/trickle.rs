@@ -91,7 +91,7 @@ pub(super) fn fragment(answer: &str) -> String {
 mod tests {
     use super::*;
     use crate::stage::send::offer::tests::BROWSER;
-    use crate::stage::send::offer::{Offer, ufrag};
+    use crate::stage::send::offer::{Wanted, ufrag};
 
     #[test]
     fn a_fragment_is_credentials_and_candidates() {
@@ -118,7 +118,10 @@ mod tests {
 
     #[test]
     fn a_restart_changes_the_credentials_of_the_same_offer() {
-        let offer = Offer::read(BROWSER).expect("an answerable offer").sdp;
+        let offer = Wanted::read(BROWSER)
+            .expect("an answerable offer")
+            .offer
+            .sdp;
         let renewed = renewed(&offer, ("new", "pass"), &["candidate:9"]);
         assert_eq!(ufrag(&renewed), Some("new"));
         assert!(!renewed.contains("abcd") && !renewed.contains("50000"));

@@ -8,20 +8,18 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::sleep_until;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::RTCPeerConnectionState as State;
 
-use super::connect::{Connection, Streams};
+use super::connect::Connection;
+use super::outgoing::Streams;
 use super::rtp::Stream;
 use crate::events::Event;
 use crate::hub::{Heard, Hub, Watch};
 use crate::media::{Codec, Packet};
 use crate::stats::Stats;
-
-/// How long an offer may take to become a connection.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Time between two key frames that one viewer may cause.
 const KEY_EVERY: Duration = Duration::from_millis(500);
@@ -36,11 +34,8 @@ pub(super) async fn serve(
     mut leave: watch::Receiver<bool>,
 ) {
     let watching = async {
-        let connected = connection.reaches(&[State::Connected, State::Failed, State::Closed]);
-        match timeout(CONNECT_WITHIN, connected).await {
-            Ok(State::Connected) => {}
-            Ok(state) => return tracing::debug!(?state, "a viewer did not connect"),
-            Err(_) => return tracing::debug!("a viewer did not connect in time"),
+        if !connection.connects().await {
+            return;
         }
         // Not before: whoever never comes shall cost no drawing.
         let Some(watch) = hub.upgrade().map(|hub| hub.watch(streams.codec)) else {

@@ -4,6 +4,7 @@ use std::io;
 
 use super::{MOST_TEXT, PATIENCE, VOICE_NAME};
 use crate::bounds::OutOfBounds;
+use crate::remote;
 
 /// Why text isn't spoken.
 #[derive(Debug, thiserror::Error)]
@@ -24,11 +25,6 @@ pub enum Error {
     /// There is no program.
     #[error("tts.provider is command, so set tts.command to a program and its arguments")]
     Command,
-    /// The server's address is none.
-    #[error(
-        "tts.url is {0:?}; set it to http:// or https://, a host, and the path before /audio/speech"
-    )]
-    Url(String),
     /// The extra fields are no object.
     #[error("tts.extra is no JSON object: {0}")]
     Extra(serde_json::Error),
@@ -61,24 +57,9 @@ pub enum Error {
         /// The first lines of its complaint.
         said: String,
     },
-    /// The server can't be talked to.
-    #[error("The speech server {server} can't be reached: {why}. See that it runs, and tts.url.")]
-    Unreachable {
-        /// Which.
-        server: String,
-        /// What the system, or the other side, said.
-        why: String,
-    },
-    /// The server says no.
-    #[error("The speech server {server} answers {status}: {said}")]
-    Refused {
-        /// Which.
-        server: String,
-        /// Its status.
-        status: u16,
-        /// The first lines of its complaint.
-        said: String,
-    },
+    /// The server isn't there, says no, or breaks off.
+    #[error(transparent)]
+    Server(#[from] remote::Error),
     /// What came is no sound that is understood.
     #[error("What came as speech {0}: 16-bit WAV or raw samples are understood.")]
     NotSound(String),

@@ -6,7 +6,6 @@
 //! a [`Saying`] ends it.
 
 mod error; // why text is not spoken
-mod http; // a request, its answer as it comes
 mod program; // a child: text in, sound out
 mod sentences; // text -> sentences
 mod sound; // bytes -> samples
@@ -18,10 +17,18 @@ use serde_json::{Map, Value};
 use tokio::time::timeout;
 
 use crate::bounds::within;
+use crate::remote::{Reply, Server, Service};
 pub use error::Error;
-use http::{Reply, Server};
 use program::Program;
+pub use sentences::Sentences;
 use sound::Samples;
+
+/// The server of the provider `openai`.
+const SERVICE: Service = Service {
+    name: "speech server",
+    key: "tts.url",
+    route: "/audio/speech",
+};
 
 /// Characters of one text: ten minutes of speech or so.
 pub const MOST_TEXT: usize = 10_000;
@@ -120,7 +127,7 @@ impl Config {
         if self.provider == Provider::Command && self.command.is_empty() {
             return Err(Error::Command);
         }
-        Server::at(&self.url)?;
+        Server::at(&self.url, SERVICE)?;
         self.fields().map(drop)
     }
 
@@ -137,6 +144,13 @@ impl Config {
 pub struct Text {
     /// Its sentences, in order: at least one.
     pub sentences: Vec<String>,
+    /// How they are said.
+    pub manner: Manner,
+}
+
+/// By which voice and how fast, where those aren't to be as configured.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Manner {
     voice: Option<String>,
     speed: Option<f64>,
 }
@@ -165,8 +179,7 @@ impl Text {
         }
         Ok(Self {
             sentences,
-            voice,
-            speed,
+            manner: Manner { voice, speed },
         })
     }
 }
@@ -198,7 +211,7 @@ impl Tts {
     pub fn new(config: &Config) -> Result<Self, Error> {
         config.check()?;
         Ok(Self {
-            server: Server::at(&config.url)?,
+            server: Server::at(&config.url, SERVICE)?,
             fields: config.fields()?,
             config: config.clone(),
         })
@@ -209,25 +222,25 @@ impl Tts {
         self.config.provider != Provider::None
     }
 
-    /// Begins to say `sentence`, which is of `text`. Returns with its first
+    /// Begins to say `sentence` in this manner. Returns with its first
     /// samples; `None`: it has no sound.
     ///
     /// # Errors
     ///
     /// When whoever makes speech isn't there, fails, sends something else, or
     /// keeps us waiting.
-    pub async fn begin(&self, text: &Text, sentence: &str) -> Result<Option<Saying>, Error> {
-        let begun = timeout(PATIENCE, self.start(text, sentence));
+    pub async fn begin(&self, manner: &Manner, sentence: &str) -> Result<Option<Saying>, Error> {
+        let begun = timeout(PATIENCE, self.start(manner, sentence));
         let mut saying = begun.await.map_err(|_| Error::Slow)??;
         let first = saying.next().await?;
         saying.first = first;
         Ok(saying.first.is_some().then_some(saying))
     }
 
-    async fn start(&self, text: &Text, sentence: &str) -> Result<Saying, Error> {
+    async fn start(&self, manner: &Manner, sentence: &str) -> Result<Saying, Error> {
         let config = &self.config;
-        let voice = text.voice.as_deref().unwrap_or(&config.voice);
-        let speed = text.speed.unwrap_or(config.speed);
+        let voice = manner.voice.as_deref().unwrap_or(&config.voice);
+        let speed = manner.speed.unwrap_or(config.speed);
         let raw = Some(config.raw_hz);
         let (source, raw) = match config.provider {
             Provider::None => return Err(Error::Off),
@@ -263,7 +276,13 @@ impl Tts {
                     field("speed", speed.into());
                 }
                 let body = Value::Object(fields).to_string();
-                let reply = self.server.post("/audio/speech", body, &config.key).await?;
+                let reply = self.server.post(body, &config.key).await?;
+                if ["text/", "application/json"]
+                    .iter()
+                    .any(|no| reply.kind.starts_with(no))
+                {
+                    return Err(Error::NotSound(format!("is {}", reply.kind)));
+                }
                 (Source::Server(reply), raw)
             }
         };
@@ -307,7 +326,7 @@ impl Saying {
             let read = async {
                 match &mut self.source {
                     Source::Program(program) => program.read().await,
-                    Source::Server(reply) => reply.read().await,
+                    Source::Server(reply) => Ok(reply.read().await?),
                 }
             };
             let bytes = timeout(PATIENCE, read).await.map_err(|_| Error::Slow)??;

@@ -15,18 +15,53 @@ const SHORT: [&str; 14] = [
 /// The sentences of `text`, in order, trimmed. What has no letter and no digit is
 /// left out.
 pub fn split(text: &str) -> Vec<String> {
-    let mut sentences = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (sentence, after) = rest.split_at(end(rest));
-        rest = after;
-        let words: Vec<_> = sentence.split_whitespace().collect();
-        let sentence = words.join(" ");
-        if sentence.chars().any(char::is_alphanumeric) {
-            sentences.push(sentence);
+    let mut sentences = Sentences::default();
+    sentences.push(text);
+    std::iter::from_fn(|| sentences.next().or_else(|| sentences.last())).collect()
+}
+
+/// The sentences of a text that comes by and by: the same, however it is cut up.
+#[derive(Debug, Default)]
+pub struct Sentences {
+    /// What has come and was not given out.
+    held: String,
+}
+
+impl Sentences {
+    /// Takes more of the text.
+    pub fn push(&mut self, text: &str) {
+        self.held.push_str(text);
+    }
+
+    /// The next sentence that is whole whatever comes after it. `None`: more is to
+    /// be pushed, or the [`Sentences::last`] asked for.
+    #[allow(clippy::should_implement_trait)]
+    pub fn next(&mut self) -> Option<String> {
+        loop {
+            let end = end(&self.held);
+            // What closes it may still be coming.
+            if end == self.held.len() {
+                return None;
+            }
+            if let Some(sentence) = self.take(end) {
+                return Some(sentence);
+            }
         }
     }
-    sentences
+
+    /// What is left as a sentence, once there will be no more text.
+    pub fn last(&mut self) -> Option<String> {
+        self.take(self.held.len())
+    }
+
+    /// Gives out the first `bytes`, if there is anything to say in them.
+    fn take(&mut self, bytes: usize) -> Option<String> {
+        let rest = self.held.split_off(bytes);
+        let sentence = std::mem::replace(&mut self.held, rest);
+        let words: Vec<_> = sentence.split_whitespace().collect();
+        let speaks = sentence.chars().any(char::is_alphanumeric);
+        speaks.then(|| words.join(" "))
+    }
 }
 
 /// Bytes of the first sentence of `text`.
@@ -109,6 +144,27 @@ mod tests {
             ("", vec![]),
         ] {
             assert_eq!(split(text), sentences, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_has_the_same_sentences_however_it_comes() {
+        let text =
+            "Hi, Dr. Who! It costs 3.5... \"Really?\" (Yes.) 你好。」再见！\n\nA title \n \nok. "
+                .repeat(3)
+                + &"word, ".repeat(90)
+                + "and an end";
+        let whole = split(&text);
+        assert!(whole.len() > 20);
+        for most in 1..12 {
+            let (mut sentences, mut heard) = (Sentences::default(), Vec::new());
+            let letters: Vec<_> = text.chars().collect();
+            for piece in letters.chunks(most) {
+                sentences.push(&piece.iter().collect::<String>());
+                heard.extend(std::iter::from_fn(|| sentences.next()));
+            }
+            heard.extend(sentences.last());
+            assert_eq!(heard, whole, "in pieces of {most}");
         }
     }
 

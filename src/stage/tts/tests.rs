@@ -15,7 +15,7 @@ fn command(line: &[&str]) -> Tts {
 }
 
 async fn bytes(tts: &Tts, text: &Text) -> Result<Vec<u8>, Error> {
-    let Some(mut saying) = tts.begin(text, &text.sentences[0]).await? else {
+    let Some(mut saying) = tts.begin(&text.manner, &text.sentences[0]).await? else {
         return Ok(Vec::new());
     };
     assert_eq!(saying.rate(), 16_000);
@@ -59,7 +59,7 @@ async fn a_program_that_is_not_wanted_any_more_is_killed() {
     let tts = command(&["sh", "-c", "echo $$; exec sleep 600"]);
     let text = text("one");
     let mut saying = tts
-        .begin(&text, "one")
+        .begin(&text.manner, "one")
         .await
         .expect("it starts")
         .expect("sound");

@@ -26,15 +26,6 @@ pub(super) fn bridge(faces: &mut [Option<Face>], gap: &Range<usize>) {
     };
     let steps = gap.len() as f32 + 1.0;
     for (step, face) in (1..).zip(&mut faces[gap.clone()]) {
-        *face = Some(between(before, after, step as f32 / steps));
-    }
-}
-
-/// The face that is `share` of the way from one to the other.
-pub(in crate::run::import) fn between(from: Face, to: Face, share: f32) -> Face {
-    let mix = |a: [f32; 2], b: [f32; 2]| std::array::from_fn(|n| a[n] + (b[n] - a[n]) * share);
-    Face {
-        eyes: mix(from.eyes, to.eyes),
-        mouth: mix(from.mouth, to.mouth),
+        *face = Some(before.between(after, step as f32 / steps));
     }
 }

@@ -2,6 +2,7 @@ use super::*;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::media::AudioChunk;
 use crate::ring::{self, Next, Reader};
 use crate::stage::audio::tap::{Alarm, Tap, tap};
 
@@ -62,7 +63,11 @@ impl Rig {
         let (writer, sound) = ring::ring(3);
         let stats = Stats::new();
         Self {
-            capture: Capture::new(fake.clone(), writer, Arc::clone(&stats)),
+            capture: Capture::new(
+                fake.clone(),
+                Inlet::new(writer, Arc::clone(&stats)),
+                Arc::clone(&stats),
+            ),
             fake,
             sound,
             stats,
@@ -222,7 +227,8 @@ impl Opens for Driver {
 fn dropping_the_microphone_closes_the_ring_even_while_a_driver_hangs() {
     let (hang, release) = bounded(0);
     let (writer, sound) = ring::ring(3);
-    let microphone = Microphone::listen_to(Driver { release }, writer, Stats::new());
+    let inlet = Inlet::new(writer, Stats::new());
+    let microphone = Microphone::listen_to(Driver { release }, inlet, Stats::new());
     drop(microphone.expect("a thread"));
     assert_eq!(sound.next(Duration::ZERO), Next::Closed);
     drop(hang);

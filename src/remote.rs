@@ -1,4 +1,4 @@
-//! A request to the server of the configuration, on a connection of its own,
+//! A request to a server that the configuration names, on a connection of its own,
 //! which ends with whoever reads the answer. No redirect is followed: text and key
 //! go to the address that was configured and no other.
 
@@ -18,13 +18,70 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::Error;
-
 /// Bytes of a complaint that are told.
 const COMPLAINT: usize = 500;
 
-/// A server that makes speech.
-pub(super) struct Server {
+/// What a server is for, as errors have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Service {
+    /// What it is, for example `speech server`.
+    pub name: &'static str,
+    /// The key of the configuration that says where it is.
+    pub key: &'static str,
+    /// The route that is asked, behind what the key says.
+    pub route: &'static str,
+}
+
+/// Why a server doesn't answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its address is none.
+    #[error(
+        "{} is {url:?}; set it to http:// or https://, a host, and the path before {}",
+        service.key,
+        service.route
+    )]
+    Url {
+        /// What was to be asked.
+        service: Service,
+        /// What is configured.
+        url: String,
+    },
+    /// It can't be talked to.
+    #[error("The {} {server} can't be reached: {why}. See that it runs, and {}.", service.name, service.key)]
+    Unreachable {
+        /// What was asked.
+        service: Service,
+        /// Which.
+        server: String,
+        /// What the system, or the other side, said.
+        why: String,
+    },
+    /// It says no.
+    #[error("The {} {server} answers {status}: {said}", service.name)]
+    Refused {
+        /// What was asked.
+        service: Service,
+        /// Which.
+        server: String,
+        /// Its status.
+        status: u16,
+        /// The first lines of its complaint.
+        said: String,
+    },
+    /// Its answer broke off.
+    #[error("The answer of the {} broke off: {why}.", service.name)]
+    Broken {
+        /// What was asked.
+        service: Service,
+        /// What the system, or the other side, said.
+        why: String,
+    },
+}
+
+/// A server.
+pub struct Server {
+    service: Service,
     secure: bool,
     host: String,
     port: u16,
@@ -41,9 +98,16 @@ trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
 impl Server {
-    /// The server at `url`.
-    pub fn at(url: &str) -> Result<Self, Error> {
-        let wrong = || Error::Url(url.to_owned());
+    /// The server at `url`. Nothing is asked before there is a request.
+    ///
+    /// # Errors
+    ///
+    /// When `url` is no address of a server.
+    pub fn at(url: &str, service: Service) -> Result<Self, Error> {
+        let wrong = || Error::Url {
+            service,
+            url: url.to_owned(),
+        };
         let uri: Uri = url.parse().map_err(|_| wrong())?;
         let secure = match uri.scheme_str() {
             Some("http") => false,
@@ -59,6 +123,7 @@ impl Server {
             return Err(wrong());
         }
         Ok(Self {
+            service,
             secure,
             host: host.trim_matches(['[', ']']).to_owned(),
             port: uri.port_u16().unwrap_or(if secure { 443 } else { 80 }),
@@ -68,9 +133,13 @@ impl Server {
         })
     }
 
-    /// Posts a JSON `body` to `route`, with `key` unless it is empty. Returns when
-    /// the answer begins.
-    pub async fn post(&self, route: &str, body: String, key: &str) -> Result<Reply, Error> {
+    /// Posts a JSON `body`, with `key` unless it is empty. Returns when the answer
+    /// begins.
+    ///
+    /// # Errors
+    ///
+    /// When the server isn't there, or says no.
+    pub async fn post(&self, body: String, key: &str) -> Result<Reply, Error> {
         let connection = self.connect().await?;
         let shaken = http1::handshake(TokioIo::new(connection)).await;
         let (mut sender, connection) = shaken.map_err(|e| self.unreachable(&e))?;
@@ -79,7 +148,7 @@ impl Server {
             // Whoever reads the answer is told of its errors.
             let _told_there = connection.await;
         });
-        let mut request = Request::post(format!("{}{route}", self.path))
+        let mut request = Request::post(format!("{}{}", self.path, self.service.route))
             .header(HOST, &self.authority)
             .header(CONTENT_TYPE, "application/json");
         if !key.is_empty() {
@@ -90,21 +159,21 @@ impl Server {
         let answer = sender.send_request(request).await;
         let answer = answer.map_err(|e| self.unreachable(&e))?;
         let (head, body) = answer.into_parts();
+        let kind = head.headers.get(CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let mut reply = Reply {
+            service: self.service,
+            kind: kind.to_owned(),
             body,
             _connection: tasks,
         };
         if !head.status.is_success() {
             return Err(Error::Refused {
+                service: self.service,
                 server: self.authority.clone(),
                 status: head.status.as_u16(),
                 said: reply.complaint().await,
             });
-        }
-        let kind = head.headers.get(CONTENT_TYPE);
-        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        if kind.starts_with("text/") || kind.starts_with("application/json") {
-            return Err(Error::NotSound(format!("is {kind}")));
         }
         Ok(reply)
     }
@@ -139,6 +208,7 @@ impl Server {
             cause = error.source();
         }
         Error::Unreachable {
+            service: self.service,
             server: self.authority.clone(),
             why,
         }
@@ -157,16 +227,26 @@ fn trusted() -> TlsConnector {
 }
 
 /// An answer as it comes. Dropping it closes the connection.
-pub(super) struct Reply {
+pub struct Reply {
+    service: Service,
+    /// Its media type. Empty: it says none.
+    pub kind: String,
     body: Incoming,
     _connection: JoinSet<()>,
 }
 
 impl Reply {
     /// The next bytes; `None` after the last.
+    ///
+    /// # Errors
+    ///
+    /// When it breaks off.
     pub async fn read(&mut self) -> Result<Option<Bytes>, Error> {
         while let Some(frame) = self.body.frame().await {
-            let frame = frame.map_err(|e| Error::Broken(e.to_string()))?;
+            let frame = frame.map_err(|e| Error::Broken {
+                service: self.service,
+                why: e.to_string(),
+            })?;
             if let Ok(bytes) = frame.into_data() {
                 return Ok(Some(bytes));
             }
