@@ -176,9 +176,6 @@ pub fn routes(app: App, config: &Config) -> Router {
         .split_for_parts();
     let all = all
         .layer(Extension(api::Document::whole(document)))
-        .method_not_allowed_fallback(async || {
-            Problem::method_not_allowed("This address has other methods.")
-        })
         .fallback(async || Problem::not_found("There is nothing at this address."))
         .with_state(Arc::clone(&app));
     let all = if open {

@@ -243,6 +243,9 @@ pub(super) async fn everywhere(request: Request, next: Next) -> Response {
     let (head, body) = response.into_parts();
     let said = to_bytes(body, SENTENCE).await.unwrap_or_default();
     let said = match String::from_utf8_lossy(&said).trim() {
+        "" if status == StatusCode::METHOD_NOT_ALLOWED => {
+            "This address has other methods.".to_owned()
+        }
         "" => "The request can't be answered.".to_owned(),
         said => said.to_owned(),
     };
