@@ -144,12 +144,12 @@ impl Config {
             let (key, value) = set.split_once('=').ok_or_else(|| Error::Set(set.clone()))?;
             let (key, value) = (key.trim(), value.trim());
             let change = nested(key, parse(value, find(&known, key)));
-            let place = format!("--set {set}");
+            let place = named(set);
             check(&change, &known, &place)?;
             toml_text::merge(&mut table, change);
         }
         let place = || match (file, sets) {
-            (_, [only]) => format!("--set {only}"),
+            (_, [only]) => named(only),
             (Some(path), []) => path.display().to_string(),
             _ => "the configuration".into(),
         };
@@ -182,10 +182,12 @@ impl Config {
         ];
         let others = others.into_iter().collect::<Result<(), _>>();
         let tts = self.tts.check().map_err(|e| e.to_string());
+        let http = self.http.check().map_err(|e| e.to_string());
         let chat = self.chat.check().map_err(|e| e.to_string());
         encode
             .and(tts)
             .and(chat)
+            .and(http)
             .and(others.map_err(|e| e.to_string()))
     }
 
@@ -224,6 +226,17 @@ fn parse(text: &str, known: Option<&Value>) -> Value {
         .and_then(|mut table| table.remove("value"))
         .filter(|value| value.is_str() || !known.is_some_and(Value::is_str))
         .unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// A `--set` as errors name it, which end up in logs: without its value where that
+/// is a secret.
+fn named(set: &str) -> String {
+    let key = set.split('=').next().unwrap_or_default().trim();
+    let secret = ["token", "key", "turn"]
+        .iter()
+        .any(|end| key.ends_with(end));
+    let shown = if secret { key } else { set };
+    format!("--set {shown}")
 }
 
 /// The value of `key`, which has its section before it.
@@ -377,6 +390,20 @@ mod tests {
         ] {
             let error = set(&[wrong]).expect_err("it can't work");
             assert!(error.contains(wrong) && error.contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_in_no_error() {
+        for sets in [
+            &["http.viewer_token=hush"][..],
+            &["http.token=hush", "http.viewer_token=hush"],
+            &["tts.keys=hush", "tts.key=hush"],
+            &["media.turn=[{credential=\"hush\"}]"],
+        ] {
+            let error = set(sets).expect_err("it can't work");
+            let shown = error.replace("tts.keys=hush", "");
+            assert!(!shown.contains("hush"), "{error}");
         }
     }
 

@@ -4,6 +4,7 @@ mod budget; // [memory] budget_mb -> bytes
 mod formula; // what is fixed, and what caches may have
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub use budget::{Budget, machine};
 pub use formula::{Formula, Term, TooLittle};
@@ -61,7 +62,7 @@ impl Config {
 }
 
 /// How full the budget is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Under 70 %.

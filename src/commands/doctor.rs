@@ -210,8 +210,9 @@ fn microphone(config: &Config) -> Finding {
 }
 
 fn http(config: &Config) -> Finding {
-    match config.http.bind() {
-        Ok(_) => Works(format!("http://{}/ is free", config.http.listen)),
+    let http = &config.http;
+    match http.tls().and_then(|_| http.bind()) {
+        Ok(_) => Works(format!("{} is free", http.url(http.listen))),
         Err(error) => Broken(error.to_string()),
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use mouthpiece::config::Config;
 use mouthpiece::control::requests::Requests;
-use mouthpiece::control::server::{self, Limits};
+use mouthpiece::control::server;
 use mouthpiece::control::upload::Uploads;
 use mouthpiece::control::{self, App, Running};
 use mouthpiece::events::Event;
@@ -57,6 +57,7 @@ pub struct OverBudget;
 pub fn run(settings: &Settings, with_window: bool) -> anyhow::Result<()> {
     let config = &settings.load()?;
     let assets = config.assets()?;
+    let tls = config.http.tls()?;
     let listener = config.http.bind()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(NETWORK_THREADS)
@@ -105,12 +106,13 @@ pub fn run(settings: &Settings, with_window: bool) -> anyhow::Result<()> {
     stop_on_signals(&runtime, ending)?;
     let (close, closed) = oneshot::channel::<()>();
     let routes = control::routes(Arc::clone(&app), &config.http);
-    let url = server::url(listener.local_addr()?);
+    let url = config.http.url(listener.local_addr()?);
+    let limits = config.http.limits();
     let listener = {
         let _inside = runtime.enter();
         tokio::net::TcpListener::from_std(listener)?
     };
-    let server = runtime.spawn(server::serve(listener, routes, Limits::default(), async {
+    let server = runtime.spawn(server::serve(listener, routes, limits, tls, async {
         // Sent or dropped, it is over.
         let _over = closed.await;
     }));

@@ -111,11 +111,20 @@ fn begin(settings: &Settings, soak: &Soak, out: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The user's settings, and over them what a soak needs: free ports, no token,
+/// The user's settings, and over them what a soak needs: free ports, no token or TLS,
 /// seats for all, and sound without a microphone.
 fn sets(settings: &Settings, config: &Config, viewers: usize) -> Vec<String> {
     let mut sets = settings.sets.clone();
-    sets.extend(["http.listen=127.0.0.1:0", "http.token=", "media.udp_port=0"].map(String::from));
+    let own = [
+        "http.listen=127.0.0.1:0",
+        "http.token=",
+        "http.viewer_token=",
+        "http.tls_cert=",
+        "http.tls_key=",
+        "http.requests_per_s=0",
+        "media.udp_port=0",
+    ];
+    sets.extend(own.map(String::from));
     if config.audio.source == Source::Auto {
         sets.push("audio.source=file".into());
     }

@@ -7,6 +7,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::App;
 use super::problem::Problem;
@@ -14,7 +15,7 @@ use super::session::{aside, find, unreadable};
 use crate::run::renderer;
 
 /// What is to be played; and the answer.
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Action {
     /// Its name in the avatar's bundle. `idle` ends what plays.
@@ -22,10 +23,11 @@ pub(super) struct Action {
     #[serde(default)]
     when: When,
     #[serde(default = "once")]
+    #[schema(minimum = 1, maximum = 1000)]
     loops: u32,
 }
 
-#[derive(Clone, Copy, Default, Deserialize, Serialize)]
+#[derive(Clone, Copy, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum When {
     #[default]
@@ -37,6 +39,24 @@ fn once() -> u32 {
     1
 }
 
+/// Plays a clip of the avatar over its idle one
+///
+/// `idle` ends what plays.
+#[utoipa::path(
+    post, path = "/v1/sessions/{id}/action", tag = "speech",
+    params(("id" = String, Path, description = "The session", example = "live")),
+    request_body(content = Action, example = json!({"clip": "idle"})),
+    responses(
+        (status = 202, description = "It will be played", body = Action),
+        (status = 404, description = "no-session, not-found"),
+        (status = 408, description = "too-slow"),
+        (status = 409, description = "ending"),
+        (status = 413, description = "too-large"),
+        (status = 415, description = "unsupported-media-type"),
+        (status = 422, description = "unprocessable"),
+        (status = 503, description = "no-room, busy"),
+    )
+)]
 pub(super) async fn action(
     State(app): State<App>,
     Path(id): Path<String>,

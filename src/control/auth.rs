@@ -1,8 +1,9 @@
-//! Who may ask: one token for all, or everybody; and from which pages.
+//! Who may ask: one token to control, one to watch, or everybody; and from which
+//! pages.
 //!
-//! The token is a header's. Only where browsers can set none, on a WebSocket and
-//! on server-sent events, it may stand in the address too, as `access_token`
-//! (RFC 6750, 2.3): addresses end up in the logs of proxies.
+//! A token is a header's. Only where players and browsers can set none, on WHEP, a
+//! WebSocket and server-sent events, it may stand in the address too, as `token` or
+//! by the name that RFC 6750 (2.3) gives it: addresses end up in the logs of proxies.
 
 use std::sync::Arc;
 
@@ -16,59 +17,159 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 
-/// What a request must carry.
+/// What who asks may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Nothing that a token guards.
+    Nobody,
+    /// Watch.
+    Viewer,
+    /// Everything.
+    Control,
+}
+
+/// The tokens.
 #[derive(Clone, Default)]
-pub struct Auth(Option<Arc<str>>);
+pub struct Auth {
+    /// Without it everybody controls.
+    control: Option<Arc<str>>,
+    viewer: Option<Arc<str>>,
+}
 
-impl Auth {
-    /// Wants `token`, or nothing if there is none.
-    pub fn new(token: Option<&str>) -> Self {
-        Self(token.filter(|token| !token.is_empty()).map(Arc::from))
-    }
-
-    /// Whether `headers` carry the token, as `Bearer` or alone: there are
-    /// players that send it raw.
-    pub fn admits(&self, headers: &HeaderMap) -> bool {
-        let Some(token) = &self.0 else {
-            return true;
-        };
-        let Some(given) = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes) else {
-            return false;
-        };
-        let bearer = given
-            .split_at_checked("Bearer ".len())
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer "))
-            .map(|(_, token)| token.trim_ascii());
-        // Both are compared whole, so that time tells nothing.
-        let raw = same(given, token.as_bytes());
-        let bearer = bearer.is_some_and(|given| same(given, token.as_bytes()));
-        raw | bearer
-    }
+/// What a route wants of who asks.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    auth: Auth,
+    least: Role,
+    /// Whether the token may stand in the address.
+    in_address: bool,
 }
 
 /// What an address may carry.
 #[derive(Deserialize)]
 struct Access {
-    access_token: String,
+    #[serde(alias = "access_token")]
+    token: String,
 }
 
 impl Auth {
-    /// Whether the query of `uri` carries the token.
-    fn admits_address(&self, uri: &Uri) -> bool {
-        let Some(token) = &self.0 else {
-            return true;
+    /// Who shows `token` controls, who shows `viewer_token` watches. Empty: without
+    /// the first everybody controls, without the second nobody only watches.
+    pub fn new(token: &str, viewer_token: &str) -> Self {
+        let some = |token: &str| (!token.is_empty()).then(|| Arc::from(token));
+        Self {
+            control: some(token),
+            viewer: some(viewer_token),
+        }
+    }
+
+    /// For routes that control.
+    pub fn control(&self) -> Guard {
+        Guard {
+            auth: self.clone(),
+            least: Role::Control,
+            in_address: false,
+        }
+    }
+
+    /// For routes that control, where browsers can set no header.
+    pub fn control_here(&self) -> Guard {
+        Guard {
+            in_address: true,
+            ..self.control()
+        }
+    }
+
+    /// For routes that watch, from players that may set no header.
+    pub fn watch(&self) -> Guard {
+        Guard {
+            least: Role::Viewer,
+            ..self.control_here()
+        }
+    }
+
+    /// Who shows any of `given`. Each is compared with each token, whole, so that
+    /// time tells nothing.
+    fn role(&self, given: &[&[u8]]) -> Role {
+        let Some(control) = &self.control else {
+            return Role::Control;
         };
-        let given = Query::<Access>::try_from_uri(uri);
-        given.is_ok_and(|given| same(given.access_token.as_bytes(), token.as_bytes()))
+        let shows = |token: &str| {
+            let found = given.iter().map(|given| same(given, token.as_bytes()));
+            found.fold(false, |found, same| found | same)
+        };
+        let controls = shows(control);
+        let watches = self.viewer.as_deref().is_some_and(shows);
+        match (controls, watches) {
+            (true, _) => Role::Control,
+            (false, true) => Role::Viewer,
+            (false, false) => Role::Nobody,
+        }
+    }
+}
+
+impl Guard {
+    /// What who sends `headers` to `uri` may do, and whether a token was shown. The
+    /// header's is taken as `Bearer` or alone: there are players that send it raw.
+    fn role(&self, headers: &HeaderMap, uri: &Uri) -> (Role, bool) {
+        let raw = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        let bearer = raw
+            .and_then(|given| given.split_at_checked("Bearer ".len()))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer "))
+            .map(|(_, token)| token.trim_ascii());
+        let access = self.in_address.then(|| Query::<Access>::try_from_uri(uri));
+        let access = access.and_then(Result::ok);
+        let address = access.as_ref().map(|access| access.token.as_bytes());
+        let given: Vec<_> = [raw, bearer, address].into_iter().flatten().collect();
+        (self.auth.role(&given), !given.is_empty())
+    }
+
+    /// 401 for who shows no token or a wrong one, 403 for who may only watch.
+    fn refusal(&self, role: Role, shown: bool) -> Response {
+        let or_there = if self.in_address {
+            ", or as ?token=<token>"
+        } else {
+            ""
+        };
+        let (problem, challenge) = match (role, shown) {
+            (Role::Nobody, shown) => {
+                let which = match self.least {
+                    Role::Viewer => "http.token or http.viewer_token",
+                    _ => "http.token",
+                };
+                let detail = format!(
+                    "Send the token of {which} in the header Authorization: Bearer <token>{or_there}."
+                );
+                let challenge = match shown {
+                    true => "Bearer realm=\"mouthpiece\", error=\"invalid_token\"",
+                    false => "Bearer realm=\"mouthpiece\"",
+                };
+                (Problem::unauthorized(detail), challenge)
+            }
+            _ => (
+                Problem::of(
+                    Kind::ViewersToken,
+                    "This is the viewers' token, which opens /whep and nothing else: send the token of http.token.",
+                ),
+                "Bearer realm=\"mouthpiece\", error=\"insufficient_scope\"",
+            ),
+        };
+        let mut response = problem.into_response();
+        let challenge = HeaderValue::from_static(challenge);
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        response
     }
 }
 
 impl std::fmt::Debug for Auth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let wants = if self.0.is_some() { "token" } else { "nothing" };
-        f.debug_tuple("Auth").field(&wants).finish()
+        let wants = |token: &Option<_>| if token.is_some() { "token" } else { "nothing" };
+        f.debug_struct("Auth")
+            .field("control", &wants(&self.control))
+            .field("viewer", &wants(&self.viewer))
+            .finish()
     }
 }
 
@@ -82,10 +183,12 @@ fn same(given: &[u8], token: &[u8]) -> bool {
     std::hint::black_box(differs) == 0
 }
 
-/// Middleware: 401 without the token. `OPTIONS` passes, because browsers ask
-/// it without, but tells no ICE servers then: those have passwords.
-pub async fn require(State(auth): State<Auth>, request: Request, next: Next) -> Response {
-    let admitted = auth.admits(request.headers());
+/// Middleware: lets through who may do what the route does. `OPTIONS` passes,
+/// because browsers ask it without a token, but tells no ICE servers then: those
+/// have passwords.
+pub async fn require(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let (role, shown) = guard.role(request.headers(), request.uri());
+    let admitted = role >= guard.least;
     if request.method() == Method::OPTIONS {
         let mut response = next.run(request).await;
         if !admitted {
@@ -96,24 +199,7 @@ pub async fn require(State(auth): State<Auth>, request: Request, next: Next) -> 
     if admitted {
         return next.run(request).await;
     }
-    refusal("send the token of http.token in the header Authorization: Bearer <token>")
-}
-
-/// Middleware: like [`require`], and the token may stand in the address.
-pub async fn require_here(State(auth): State<Auth>, request: Request, next: Next) -> Response {
-    if auth.admits(request.headers()) || auth.admits_address(request.uri()) {
-        return next.run(request).await;
-    }
-    refusal(
-        "send the token of http.token in the header Authorization: Bearer <token>, or as ?access_token=<token>",
-    )
-}
-
-fn refusal(detail: &str) -> Response {
-    let mut response = Problem::unauthorized(detail).into_response();
-    let scheme = HeaderValue::from_static("Bearer realm=\"mouthpiece\"");
-    response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
-    response
+    guard.refusal(role, shown)
 }
 
 /// Lets pages of any origin read `response`: a viewer carries a token or needs
@@ -158,11 +244,15 @@ mod tests {
         headers
     }
 
+    fn role(guard: &Guard, headers: &HeaderMap, uri: &str) -> Role {
+        guard.role(headers, &uri.parse().expect("an address")).0
+    }
+
     #[test]
-    fn the_token_is_taken_as_bearer_or_raw() {
-        let auth = Auth::new(Some("secret"));
+    fn a_token_is_taken_as_bearer_or_raw() {
+        let guard = Auth::new("secret", "").control();
         for good in ["Bearer secret", "bearer secret", "Bearer  secret", "secret"] {
-            assert!(auth.admits(&with(good)), "{good}");
+            assert_eq!(role(&guard, &with(good), "/"), Role::Control, "{good}");
         }
         for bad in [
             "",
@@ -172,30 +262,65 @@ mod tests {
             "Bearer secret2",
             "secretsecret",
         ] {
-            assert!(!auth.admits(&with(bad)), "{bad}");
+            assert_eq!(role(&guard, &with(bad), "/"), Role::Nobody, "{bad}");
         }
-        assert!(!auth.admits(&HeaderMap::new()));
+        assert_eq!(role(&guard, &HeaderMap::new(), "/"), Role::Nobody);
     }
 
     #[test]
-    fn an_address_may_carry_the_token() {
-        let auth = Auth::new(Some("se cret&"));
-        let admits = |uri: &str| auth.admits_address(&uri.parse().expect("an address"));
-        assert!(admits("/v1/events?access_token=se%20cret%26"));
-        assert!(admits("/v1/events?a=b&access_token=se+cret%26"));
-        for bad in [
-            "/",
-            "/?access_token=",
-            "/?access_token=se",
+    fn an_address_may_carry_a_token_where_headers_cannot_be_set() {
+        let auth = Auth::new("se cret&", "seer");
+        let none = HeaderMap::new();
+        for good in [
+            "/?token=se%20cret%26",
+            "/?a=b&access_token=se+cret%26",
             "/?token=se+cret%26",
         ] {
-            assert!(!admits(bad), "{bad}");
+            assert_eq!(role(&auth.control_here(), &none, good), Role::Control);
+            assert_eq!(role(&auth.watch(), &none, good), Role::Control);
+            assert_eq!(role(&auth.control(), &none, good), Role::Nobody);
         }
+        assert_eq!(role(&auth.watch(), &none, "/?token=seer"), Role::Viewer);
+        for bad in ["/", "/?token=", "/?token=se", "/?token=a&token=seer"] {
+            assert_eq!(role(&auth.watch(), &none, bad), Role::Nobody, "{bad}");
+        }
+        // A wrong one beside the right one takes nothing away.
+        let wrong = with("Bearer wrong");
+        assert_eq!(role(&auth.watch(), &wrong, "/?token=seer"), Role::Viewer);
+    }
+
+    #[test]
+    fn the_viewers_token_watches_only() {
+        let auth = Auth::new("secret", "seer");
+        assert_eq!(role(&auth.watch(), &with("Bearer seer"), "/"), Role::Viewer);
+        for (guard, shown, status, error) in [
+            (auth.control(), "seer", 403, "insufficient_scope"),
+            (auth.control_here(), "seer", 403, "insufficient_scope"),
+            (auth.watch(), "nobody", 401, "invalid_token"),
+        ] {
+            let (role, shown) = guard.role(&with(shown), &Uri::from_static("/"));
+            assert!(role < guard.least);
+            let refusal = guard.refusal(role, shown);
+            assert_eq!(refusal.status(), status);
+            let challenge = refusal.headers()[WWW_AUTHENTICATE].to_str();
+            assert!(challenge.expect("text").contains(error));
+        }
+        let without = auth.watch().refusal(Role::Nobody, false);
+        assert_eq!(
+            without.headers()[WWW_AUTHENTICATE],
+            "Bearer realm=\"mouthpiece\""
+        );
     }
 
     #[test]
     fn without_a_token_everybody_may() {
-        assert!(Auth::new(None).admits(&HeaderMap::new()));
-        assert!(Auth::new(Some("")).admits(&HeaderMap::new()));
+        let guard = Auth::new("", "").control();
+        assert_eq!(role(&guard, &HeaderMap::new(), "/"), Role::Control);
+    }
+
+    #[test]
+    fn a_token_is_never_shown() {
+        let shown = format!("{:?}", Auth::new("secret", "seer").watch());
+        assert!(!shown.contains("secret") && !shown.contains("seer"));
     }
 }

@@ -11,15 +11,16 @@ use serde::Serialize;
 use serde_json::Value;
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
+use utoipa::ToSchema;
 
 use super::App;
-use super::problem::Problem;
+use super::problem::{self, Problem};
 use super::session::aside;
 use crate::run::bundles::{self, Error, POSTER, SHEET};
 use crate::run::imports::Kind;
 
 /// An avatar.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Avatar {
     id: String,
     name: String,
@@ -36,14 +37,14 @@ pub(super) struct Avatar {
     bytes: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Size {
     width: usize,
     height: usize,
 }
 
 /// A model.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Model {
     id: String,
     name: String,
@@ -60,20 +61,20 @@ pub(super) struct Model {
 }
 
 /// What can't be used, and why.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Broken {
     id: String,
     problem: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Avatars {
     avatars: Vec<Avatar>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     broken: Vec<Broken>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Models {
     models: Vec<Model>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -87,11 +88,19 @@ impl From<Error> for Problem {
             Error::Unknown { .. } => Self::not_found(detail),
             Error::Used { .. } | Error::Configured { .. } => Self::conflict(detail),
             Error::Avatar(_) | Error::Model(_) => Self::unprocessable(detail),
-            Error::Folder(_) => Self::new(StatusCode::INSUFFICIENT_STORAGE, detail),
+            Error::Folder(_) => Self::of(problem::Kind::NotWritable, detail),
         }
     }
 }
 
+/// Every avatar
+#[utoipa::path(
+    get, path = "/v1/avatars", operation_id = "list_avatars", tag = "bundles",
+    responses(
+        (status = 200, description = "All that there are, and those that can't be used", body = Avatars),
+        (status = 408, description = "too-slow"),
+    )
+)]
 pub(super) async fn avatars(State(app): State<App>) -> Result<Json<Avatars>, Problem> {
     aside(move || {
         let (avatars, broken) = all(&app, Kind::Avatar, show_avatar);
@@ -100,6 +109,14 @@ pub(super) async fn avatars(State(app): State<App>) -> Result<Json<Avatars>, Pro
     .await
 }
 
+/// Every model
+#[utoipa::path(
+    get, path = "/v1/models", operation_id = "list_models", tag = "bundles",
+    responses(
+        (status = 200, description = "All that there are, and those that can't be used", body = Models),
+        (status = 408, description = "too-slow"),
+    )
+)]
 pub(super) async fn models(State(app): State<App>) -> Result<Json<Models>, Problem> {
     aside(move || {
         let (models, broken) = all(&app, Kind::Model, show_model);
@@ -108,6 +125,17 @@ pub(super) async fn models(State(app): State<App>) -> Result<Json<Models>, Probl
     .await
 }
 
+/// One avatar
+#[utoipa::path(
+    get, path = "/v1/avatars/{id}", operation_id = "get_avatar", tag = "bundles",
+    params(("id" = String, Path, description = "The avatar", example = "anna")),
+    responses(
+        (status = 200, description = "As it is", body = Avatar),
+        (status = 404, description = "not-found"),
+        (status = 408, description = "too-slow"),
+        (status = 422, description = "unprocessable"),
+    )
+)]
 pub(super) async fn avatar(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -115,6 +143,17 @@ pub(super) async fn avatar(
     aside(move || show_avatar(&app, &id)).await.map(Json)
 }
 
+/// One model
+#[utoipa::path(
+    get, path = "/v1/models/{id}", operation_id = "get_model", tag = "bundles",
+    params(("id" = String, Path, description = "The model", example = "wav2lip")),
+    responses(
+        (status = 200, description = "As it is", body = Model),
+        (status = 404, description = "not-found"),
+        (status = 408, description = "too-slow"),
+        (status = 422, description = "unprocessable"),
+    )
+)]
 pub(super) async fn model(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -122,6 +161,23 @@ pub(super) async fn model(
     aside(move || show_model(&app, &id)).await.map(Json)
 }
 
+/// Its picture
+#[utoipa::path(
+    get, path = "/v1/avatars/{id}/poster", operation_id = "get_avatar_poster", tag = "bundles",
+    params(
+        ("id" = String, Path, description = "The avatar", example = "anna"),
+        ("Range" = Option<String>, Header, description = "As `bytes=0-999`")
+    ),
+    responses(
+        (status = 200, description = "A JPEG file", content(("image/jpeg"))),
+        (status = 206, description = "A part of it", content(("image/jpeg"))),
+        (status = 304, description = "It is as If-Modified-Since has it"),
+        (status = 404, description = "not-found"),
+        (status = 408, description = "too-slow"),
+        (status = 412, description = "stale"),
+        (status = 416, description = "out-of-range"),
+    )
+)]
 pub(super) async fn poster(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -130,6 +186,23 @@ pub(super) async fn poster(
     picture(app, id, POSTER, request).await
 }
 
+/// Its faces, as they were found when it was imported
+#[utoipa::path(
+    get, path = "/v1/avatars/{id}/sheet", operation_id = "get_avatar_sheet", tag = "bundles",
+    params(
+        ("id" = String, Path, description = "The avatar", example = "anna"),
+        ("Range" = Option<String>, Header, description = "As `bytes=0-999`")
+    ),
+    responses(
+        (status = 200, description = "A JPEG file", content(("image/jpeg"))),
+        (status = 206, description = "A part of it", content(("image/jpeg"))),
+        (status = 304, description = "It is as If-Modified-Since has it"),
+        (status = 404, description = "not-found"),
+        (status = 408, description = "too-slow"),
+        (status = 412, description = "stale"),
+        (status = 416, description = "out-of-range"),
+    )
+)]
 pub(super) async fn sheet(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -138,6 +211,20 @@ pub(super) async fn sheet(
     picture(app, id, SHEET, request).await
 }
 
+/// Deletes an avatar
+///
+/// Not while a session uses it.
+#[utoipa::path(
+    delete, path = "/v1/avatars/{id}", tag = "bundles",
+    params(("id" = String, Path, description = "The avatar", example = "anna")),
+    responses(
+        (status = 204, description = "It is deleted"),
+        (status = 404, description = "not-found"),
+        (status = 408, description = "too-slow"),
+        (status = 409, description = "conflict"),
+        (status = 507, description = "not-writable"),
+    )
+)]
 pub(super) async fn delete_avatar(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -145,6 +232,20 @@ pub(super) async fn delete_avatar(
     delete(app, Kind::Avatar, id).await
 }
 
+/// Deletes a model
+///
+/// Not while a session uses it.
+#[utoipa::path(
+    delete, path = "/v1/models/{id}", tag = "bundles",
+    params(("id" = String, Path, description = "The model", example = "wav2lip")),
+    responses(
+        (status = 204, description = "It is deleted"),
+        (status = 404, description = "not-found"),
+        (status = 408, description = "too-slow"),
+        (status = 409, description = "conflict"),
+        (status = 507, description = "not-writable"),
+    )
+)]
 pub(super) async fn delete_model(
     State(app): State<App>,
     Path(id): Path<String>,

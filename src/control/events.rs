@@ -15,7 +15,7 @@ use axum::response::sse::{Event, KeepAlive};
 use futures_util::{Stream, stream};
 
 use super::App;
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use super::server::AtWork;
 use crate::events::Event as Happened;
 use crate::run::session::Session;
@@ -28,6 +28,29 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// is broken is found.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
+/// What happens, as server-sent events
+///
+/// Each is a JSON object with a `type`, and has a number; the last hundred are told again.
+#[utoipa::path(
+    get, path = "/v1/sessions/{id}/events", tag = "speech",
+    params(
+        ("id" = String, Path, description = "The session", example = "live"),
+        (
+            "Last-Event-ID" = Option<u64>,
+            Header,
+            description = "The last that was heard: what came after it is told again"
+        )
+    ),
+    responses(
+        (
+            status = 200,
+            description = "Until one of us closes",
+            body = String,
+            content_type = "text/event-stream"
+        ),
+        (status = 404, description = "no-session"),
+    )
+)]
 pub(super) async fn events(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -56,9 +79,10 @@ pub(super) fn tell(
 ) -> Result<Sse<impl Stream<Item = Told> + use<>>, Problem> {
     let events = &session.stats.events;
     if events.listeners() >= MOST_LISTENERS {
-        return Err(Problem::unavailable(format!(
-            "{MOST_LISTENERS} listen to this session already: close one of them."
-        ))
+        return Err(Problem::of(
+            Kind::Busy,
+            format!("{MOST_LISTENERS} listen to this session already: close one of them."),
+        )
         .retry_after(AGAIN));
     }
     let told = stream::unfold(

@@ -1,6 +1,8 @@
 //! `POST /v1/avatars`, `POST /v1/models` and `/v1/jobs`: uploads, and the jobs that
 //! make something of them.
 
+mod fields; // what the forms may have
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
@@ -11,23 +13,25 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::App;
 use super::form::{Bounds, Form, PATIENCE, Part};
-use super::problem::Problem;
+use super::problem::{self, Problem};
 use super::session::aside;
 use super::upload::kind;
-use crate::run::import::colour;
 use crate::run::imports::{Error, FILE, HeadError, Job, Kind, Place, SECOND, Wanted};
+use fields::{AvatarForm, ModelForm, OPTIONS, example, fields};
 
 /// Jobs that are known, the oldest first.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Jobs)]
 pub(super) struct All {
     jobs: Vec<Job>,
 }
 
 /// A job that began.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Begun {
     /// Where it is asked for.
     job: String,
@@ -45,20 +49,37 @@ impl From<Error> for Problem {
             Error::Unknown(_) => Self::not_found(detail),
             Error::Taken { .. } | Error::Coming { .. } => Self::conflict(detail),
             Error::Ending => Self::unavailable(detail),
-            Error::ReadOnly(_) | Error::DiskFull => {
-                Self::new(StatusCode::INSUFFICIENT_STORAGE, detail)
-            }
+            Error::ReadOnly(_) => Self::of(problem::Kind::NotWritable, detail),
+            Error::DiskFull => Self::of(problem::Kind::DiskFull, detail),
             Error::Head(HeadError::Read(_)) => Self::internal(detail),
             Error::Id { .. } | Error::Head(_) | Error::Full => Self::unprocessable(detail),
         }
     }
 }
 
+/// Every import that is known
+#[utoipa::path(
+    get, path = "/v1/jobs", operation_id = "list_jobs", tag = "bundles",
+    responses(
+        (status = 200, description = "The oldest first", body = All),
+        (status = 408, description = "too-slow"),
+    )
+)]
 pub(super) async fn jobs(State(app): State<App>) -> Json<All> {
     let jobs = app.imports.jobs();
     Json(All { jobs })
 }
 
+/// One import
+#[utoipa::path(
+    get, path = "/v1/jobs/{id}", operation_id = "get_job", tag = "bundles",
+    params(("id" = String, Path, description = "The job")),
+    responses(
+        (status = 200, description = "As it is", body = Job),
+        (status = 404, description = "not-found"),
+        (status = 408, description = "too-slow"),
+    )
+)]
 pub(super) async fn job(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -66,6 +87,16 @@ pub(super) async fn job(
     Ok(Json(app.imports.job(&id)?))
 }
 
+/// Stops an import, or forgets one that is over
+#[utoipa::path(
+    delete, path = "/v1/jobs/{id}", operation_id = "stop_job", tag = "bundles",
+    params(("id" = String, Path, description = "The job")),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 404, description = "not-found"),
+        (status = 408, description = "too-slow"),
+    )
+)]
 pub(super) async fn stop(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -74,10 +105,52 @@ pub(super) async fn stop(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Makes an avatar of a video or a photo
+#[utoipa::path(
+    post, path = "/v1/avatars", operation_id = "create_avatar", tag = "bundles",
+    request_body(content = AvatarForm, content_type = "multipart/form-data"),
+    responses(
+        (
+            status = 202,
+            description = "It is imported",
+            body = Begun,
+            headers(("Location" = String, description = "The job"))
+        ),
+        (status = 408, description = "too-slow"),
+        (status = 409, description = "conflict"),
+        (status = 413, description = "too-large"),
+        (status = 415, description = "unsupported-media-type"),
+        (status = 422, description = "unprocessable"),
+        (status = 429, description = "too-many"),
+        (status = 503, description = "unavailable"),
+        (status = 507, description = "disk-full, not-writable"),
+    )
+)]
 pub(super) async fn avatar(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     receive(app, Kind::Avatar, request).await
 }
 
+/// Takes a model in, of ONNX files
+#[utoipa::path(
+    post, path = "/v1/models", operation_id = "create_model", tag = "bundles",
+    request_body(content = ModelForm, content_type = "multipart/form-data"),
+    responses(
+        (
+            status = 202,
+            description = "It is imported",
+            body = Begun,
+            headers(("Location" = String, description = "The job"))
+        ),
+        (status = 408, description = "too-slow"),
+        (status = 409, description = "conflict"),
+        (status = 413, description = "too-large"),
+        (status = 415, description = "unsupported-media-type"),
+        (status = 422, description = "unprocessable"),
+        (status = 429, description = "too-many"),
+        (status = 503, description = "unavailable"),
+        (status = 507, description = "disk-full, not-writable"),
+    )
+)]
 pub(super) async fn model(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     receive(app, Kind::Model, request).await
 }
@@ -195,63 +268,6 @@ impl Given {
             options.push((*option, value));
         }
         Ok(Wanted { kind, id, options })
-    }
-}
-
-/// A field, the option of the program that imports, and what it may be.
-type Choice = (&'static str, &'static str, &'static str, fn(&str) -> bool);
-
-const OPTIONS: [Choice; 8] = [
-    ("name", "--name", "up to 100 characters", |v| {
-        v.chars().count() <= 100 && !v.contains(char::is_control)
-    }),
-    ("height", "--height", "64 to 2160 rows", |v| {
-        within(v, 64.0, 2160.0, true)
-    }),
-    ("face", "--face", "1 to 16", |v| within(v, 1.0, 16.0, true)),
-    ("start", "--start", "0 to 86400 seconds", |v| {
-        within(v, 0.0, 86_400.0, false)
-    }),
-    ("seconds", "--seconds", "1 to 86400 whole seconds", |v| {
-        within(v, 1.0, 86_400.0, true)
-    }),
-    ("key", "--key", "green, blue or #rrggbb", |v| {
-        colour(v).is_some()
-    }),
-    ("size", "--size", "32 to 1024 pixels", |v| {
-        within(v, 32.0, 1_024.0, true)
-    }),
-    ("licence", "--licence", "up to 100 characters", |v| {
-        v.chars().count() <= 100 && !v.contains(char::is_control)
-    }),
-];
-
-fn within(value: &str, least: f64, most: f64, whole: bool) -> bool {
-    let number = match whole {
-        true => value.parse::<u32>().ok().map(f64::from),
-        false => value.parse().ok(),
-    };
-    number.is_some_and(|number| (least..=most).contains(&number))
-}
-
-/// The fields that a form may have.
-fn fields(kind: Kind) -> &'static [&'static str] {
-    match kind {
-        Kind::Avatar => &[
-            "id", FILE, "name", "height", "face", "start", "seconds", "key",
-        ],
-        Kind::Model => &["id", FILE, SECOND, "size", "licence"],
-    }
-}
-
-fn example(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Avatar => {
-            "Send a form with an id and a video or a photo: curl -F id=anna -F file=@anna.mp4 …/v1/avatars"
-        }
-        Kind::Model => {
-            "Send a form with an id and an ONNX file: curl -F id=mine -F file=@wav2lip.onnx …/v1/models, and -F audio=@hubert.onnx where another network hears for it"
-        }
     }
 }
 

@@ -7,15 +7,17 @@ use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::App;
 use super::problem::Problem;
+use super::session::unreadable;
 use crate::memory::Level;
 use crate::native;
 use crate::process::Mapped;
 use crate::run::watchdog::{Held, Reclaim};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Memory {
     rss_bytes: u64,
     /// Every shared page divided by those who share it.
@@ -33,15 +35,24 @@ pub(super) struct Memory {
     /// Bytes of resident memory that they gave back.
     reclaimed_bytes: u64,
     /// What was done last, the newest first.
+    #[schema(value_type = Vec<Reclaim>)]
     last: VecDeque<Reclaim>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Allocator {
     allocated_bytes: u64,
     held_bytes: u64,
 }
 
+/// The budget, who holds what, and what was given back
+#[utoipa::path(
+    get, path = "/v1/memory", tag = "memory",
+    responses(
+        (status = 200, description = "Now", body = Memory),
+        (status = 408, description = "too-slow"),
+    )
+)]
 pub(super) async fn memory(State(app): State<App>) -> Result<Json<Memory>, Problem> {
     // The kernel walks all of the process's pages for this, and whoever reclaims
     // holds the watchdog for a moment.
@@ -72,25 +83,38 @@ pub(super) async fn memory(State(app): State<App>) -> Result<Json<Memory>, Probl
 }
 
 /// How much is to be given back.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = WantedReclaim)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     level: Reclaimed,
 }
 
 /// The levels at which something is given back without anybody being refused.
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Reclaimed {
     Light,
     Hard,
 }
 
+/// Gives memory back now
+#[utoipa::path(
+    post, path = "/v1/memory/reclaim", tag = "memory",
+    request_body(content = Wanted, example = json!({"level": "light"})),
+    responses(
+        (status = 200, description = "What came back", body = Reclaim),
+        (status = 408, description = "too-slow"),
+        (status = 413, description = "too-large"),
+        (status = 415, description = "unsupported-media-type"),
+        (status = 422, description = "unprocessable"),
+    )
+)]
 pub(super) async fn reclaim(
     State(app): State<App>,
     wanted: Result<Json<Wanted>, JsonRejection>,
 ) -> Result<Json<Reclaim>, Problem> {
-    let Json(Wanted { level }) = wanted.map_err(|e| Problem::unprocessable(e.body_text()))?;
+    let Json(Wanted { level }) = wanted.map_err(unreadable)?;
     let level = match level {
         Reclaimed::Light => Level::Light,
         Reclaimed::Hard => Level::Hard,

@@ -20,6 +20,19 @@ use crate::run::session::Session;
 use crate::stats::Stats;
 use out::{Histogram, Out};
 
+/// Figures for Prometheus
+#[utoipa::path(
+    get, path = "/metrics", tag = "state",
+    responses(
+        (
+            status = 200,
+            description = "Now",
+            body = String,
+            content_type = "application/openmetrics-text"
+        ),
+        (status = 408, description = "too-slow"),
+    )
+)]
 pub(super) async fn metrics(State(app): State<App>) -> impl IntoResponse {
     let mut registry = Registry::with_prefix("mouthpiece");
     registry.register_collector(Box::new(Everything(app)));

@@ -1,9 +1,11 @@
 //! The control API: one file a resource.
 
 mod action;
+mod api;
 pub mod auth;
 mod bundles;
 pub mod compat;
+mod config;
 mod events;
 mod form;
 mod imports;
@@ -25,17 +27,15 @@ pub mod upload;
 pub mod whep;
 mod whip;
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, post};
-use serde::{Deserialize, Serialize};
+use axum::{Extension, Router};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 
 use crate::run::imports::Imports;
 use crate::run::library::Library;
@@ -47,74 +47,10 @@ use crate::stage::send::Viewers;
 use crate::stage::tts::Tts;
 use auth::Auth;
 use compat::Compat;
+pub use config::{Config, Error};
 use problem::Problem;
 use requests::Requests;
 use upload::Uploads;
-
-/// Section `[http]`: the page and the control API.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Address and port. Another one than loopback wants a token.
-    pub listen: SocketAddr,
-    /// Whoever asks must show it, as `Authorization: Bearer …`. Empty: everybody may.
-    pub token: String,
-    /// Listen on other addresses than loopback without a token.
-    pub insecure: bool,
-    /// Other programs whose clients are understood too.
-    pub compat: BTreeSet<compat::Api>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            token: String::new(),
-            insecure: false,
-            compat: BTreeSet::new(),
-        }
-    }
-}
-
-/// Why the control API can't start.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Everybody in the network could control it.
-    #[error(
-        "http.listen is {0}, which others can reach: set http.token, or http.insecure = true if everybody may control this"
-    )]
-    Open(SocketAddr),
-    /// The port is taken or not ours.
-    #[error(
-        "cannot listen on {listen}: {source}. Stop the other program, or set http.listen to another port"
-    )]
-    Listen {
-        /// The address.
-        listen: SocketAddr,
-        /// What the system said.
-        source: std::io::Error,
-    },
-}
-
-impl Config {
-    /// Opens the port.
-    ///
-    /// # Errors
-    ///
-    /// When the port is taken, or others could reach it without a token.
-    pub fn bind(&self) -> Result<std::net::TcpListener, Error> {
-        if !self.listen.ip().is_loopback() && self.token.is_empty() && !self.insecure {
-            return Err(Error::Open(self.listen));
-        }
-        let listen = |source| Error::Listen {
-            listen: self.listen,
-            source,
-        };
-        let listener = std::net::TcpListener::bind(self.listen).map_err(listen)?;
-        listener.set_nonblocking(true).map_err(listen)?;
-        Ok(listener)
-    }
-}
 
 /// What the routes need. Cheap to clone.
 pub type App = Arc<Running>;
@@ -156,7 +92,7 @@ const REQUEST: Duration = Duration::from_secs(30);
 
 /// Every route.
 pub fn routes(app: App, config: &Config) -> Router {
-    let auth = Auth::new(Some(&config.token));
+    let auth = Auth::new(&config.token, &config.viewer_token);
     let sessions = Arc::clone(&app.sessions);
     let whep = whep::State {
         viewers: app.viewers.clone(),
@@ -173,86 +109,75 @@ pub fn routes(app: App, config: &Config) -> Router {
         }),
     };
     let compat = Compat::of(&config.compat);
-    let guarded = Router::new()
-        .route("/v1/status", get(status::status))
-        .route("/v1/memory", get(memory::memory))
-        .route("/v1/memory/reclaim", post(memory::reclaim))
-        .route("/v1/sessions/{id}/interrupt", post(speech::interrupt))
-        .route("/v1/sessions/{id}/action", post(action::action))
-        .route("/v1/sessions/{id}/chat", delete(text::forget))
-        .route("/v1/sessions/{id}/recording", post(recordings::order))
-        .route("/v1/sessions/{id}/snapshot", post(snapshot::snapshot))
-        .route("/v1/recordings", get(recordings::list))
-        .route(
-            "/v1/recordings/{id}",
-            get(recordings::download).delete(recordings::delete),
-        )
-        .route("/v1/sessions", get(session::list).post(session::create))
-        .route(
-            "/v1/sessions/{id}",
-            get(session::get)
-                .patch(session::patch)
-                .delete(session::delete),
-        )
-        .route("/v1/avatars", get(bundles::avatars))
-        .route(
-            "/v1/avatars/{id}",
-            get(bundles::avatar).delete(bundles::delete_avatar),
-        )
-        .route("/v1/avatars/{id}/poster", get(bundles::poster))
-        .route("/v1/avatars/{id}/sheet", get(bundles::sheet))
-        .route("/v1/models", get(bundles::models))
-        .route(
-            "/v1/models/{id}",
-            get(bundles::model).delete(bundles::delete_model),
-        )
-        .route("/v1/jobs", get(imports::jobs))
-        .route("/v1/jobs/{id}", get(imports::job).delete(imports::stop))
-        .route("/metrics", get(metrics::metrics))
-        .route("/readyz", get(status::readyz))
-        .merge(compat.brief)
+    let mut guarded = OpenApiRouter::default()
+        .routes(routes!(status::status))
+        .routes(routes!(memory::memory))
+        .routes(routes!(memory::reclaim))
+        .routes(routes!(speech::interrupt))
+        .routes(routes!(action::action))
+        .routes(routes!(text::forget))
+        .routes(routes!(recordings::order))
+        .routes(routes!(snapshot::snapshot))
+        .routes(routes!(recordings::list))
+        .routes(routes!(recordings::download, recordings::delete))
+        .routes(routes!(session::list, session::create))
+        .routes(routes!(session::get, session::patch, session::delete))
+        .routes(routes!(bundles::avatars))
+        .routes(routes!(bundles::avatar, bundles::delete_avatar))
+        .routes(routes!(bundles::poster))
+        .routes(routes!(bundles::sheet))
+        .routes(routes!(bundles::models))
+        .routes(routes!(bundles::model, bundles::delete_model))
+        .routes(routes!(imports::jobs))
+        .routes(routes!(imports::job, imports::stop))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(status::readyz))
+        .merge(compat.brief.into())
         .layer(DefaultBodyLimit::max(SMALL))
         .layer(from_fn_with_state(REQUEST, server::in_time))
         // Uploads are bounded where they are read.
-        .route(
-            "/v1/sessions/{id}/speech",
-            post(speech::push).layer(DefaultBodyLimit::disable()),
-        )
-        .route(
-            "/v1/avatars",
-            post(imports::avatar).layer(DefaultBodyLimit::disable()),
-        )
-        .route(
-            "/v1/models",
-            post(imports::model).layer(DefaultBodyLimit::disable()),
-        )
-        .merge(compat.uploads)
-        .layer(from_fn_with_state(auth.clone(), auth::require));
+        .routes(routes!(speech::push).layer(DefaultBodyLimit::disable()))
+        .routes(routes!(imports::avatar).layer(DefaultBodyLimit::disable()))
+        .routes(routes!(imports::model).layer(DefaultBodyLimit::disable()))
+        .merge(compat.uploads.into())
+        .layer(from_fn_with_state(auth.control(), auth::require));
+    api::guard(guarded.get_openapi_mut(), api::IN_HEADER);
     // None of these has an end in time.
-    let endless = Router::new()
-        .route("/v1/sessions/{id}/speech/stream", get(stream::stream))
-        .route("/v1/sessions/{id}/events", get(events::events))
-        .merge(compat.endless)
-        .layer(from_fn_with_state(auth.clone(), auth::require_here));
-    let guarded = guarded.merge(endless).merge(whip::routes(auth.clone()));
+    let mut endless = OpenApiRouter::default()
+        .routes(routes!(stream::stream))
+        .routes(routes!(events::events))
+        .merge(compat.endless.into())
+        .layer(from_fn_with_state(auth.control_here(), auth::require));
+    api::guard(endless.get_openapi_mut(), api::IN_ADDRESS);
+    let guarded = guarded.merge(endless).merge(whip::described(&auth));
     let open = config.token.is_empty();
     let guarded = if open {
-        guarded.layer(from_fn(origin::own_pages))
+        let origins: Arc<[String]> = config.cors_origins.as_slice().into();
+        guarded.layer(from_fn_with_state(origins, origin::own_pages))
     } else {
         guarded
     };
-    let all = Router::new()
-        .route("/", get(page::index))
-        .route("/console", get(page::console))
-        .route("/web/{*file}", get(page::web))
-        .route("/healthz", get(status::healthz))
+    let guarded = match origin::cors(&config.cors_origins) {
+        Some(cors) => guarded.layer(cors),
+        None => guarded,
+    };
+    let (all, document) = OpenApiRouter::with_openapi(api::head())
+        .routes(routes!(page::index))
+        .routes(routes!(page::console))
+        .routes(routes!(page::web))
+        .routes(routes!(status::healthz))
+        .routes(routes!(problem::kinds))
+        .routes(routes!(problem::explain))
+        .routes(routes!(api::document))
+        .routes(routes!(api::docs))
+        .routes(routes!(api::file))
         .merge(guarded)
-        .method_not_allowed_fallback(async || {
-            Problem::method_not_allowed("This address has other methods.")
-        })
+        .merge(whep::described(whep, &auth))
+        .split_for_parts();
+    let all = all
+        .layer(Extension(api::Document::whole(document)))
         .fallback(async || Problem::not_found("There is nothing at this address."))
-        .with_state(Arc::clone(&app))
-        .merge(whep::routes(whep, auth));
+        .with_state(Arc::clone(&app));
     let all = if open {
         all.layer(from_fn(origin::own_host))
     } else {

@@ -9,14 +9,39 @@ use axum::response::{IntoResponse, Response};
 use super::App;
 use super::problem::Problem;
 
+/// The page
+#[utoipa::path(
+    get, path = "/", operation_id = "get_page", tag = "pages",
+    responses(
+        (status = 200, description = "HTML", body = String, content_type = "text/html"),
+        (status = 404, description = "not-found"),
+    )
+)]
 pub(super) async fn index(State(app): State<App>) -> Response {
     file(&app, "index.html").await
 }
 
+/// The console
+#[utoipa::path(
+    get, path = "/console", operation_id = "get_console", tag = "pages",
+    responses(
+        (status = 200, description = "HTML", body = String, content_type = "text/html"),
+        (status = 404, description = "not-found"),
+    )
+)]
 pub(super) async fn console(State(app): State<App>) -> Response {
     file(&app, "console.html").await
 }
 
+/// A file of the pages
+#[utoipa::path(
+    get, path = "/web/{*file}", operation_id = "get_page_file", tag = "pages",
+    params(("file" = String, Path, description = "Its path", example = "app.js")),
+    responses(
+        (status = 200, description = "The file", content(("*/*"))),
+        (status = 404, description = "not-found"),
+    )
+)]
 pub(super) async fn web(State(app): State<App>, UrlPath(name): UrlPath<String>) -> Response {
     file(&app, &name).await
 }

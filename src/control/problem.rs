@@ -1,15 +1,20 @@
 //! What an answer says when it is no (RFC 9457).
 
+mod kind; // what there is to go wrong
+
 use std::time::Duration;
 
 use axum::Json;
 use axum::body::to_bytes;
-use axum::extract::Request;
+use axum::extract::{Path, Request};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+pub use kind::Kind;
 
 pub(super) const PROBLEM: &str = "application/problem+json";
 
@@ -19,8 +24,8 @@ pub(super) const PROBLEM: &str = "application/problem+json";
 pub struct Problem {
     /// The status, 4xx for the client's mistakes and 5xx for ours.
     pub status: StatusCode,
-    /// What kind of problem it is: the same for every case of it.
-    pub title: String,
+    /// What kind of problem it is; none for a status of which we know nothing.
+    pub kind: Option<Kind>,
     /// What was wrong this time and what to do, in a sentence.
     pub detail: String,
     /// When it may go better, in whole seconds.
@@ -28,12 +33,21 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem whose title is that of its status.
+    /// A problem of the general kind of its status.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        let title = status.canonical_reason().unwrap_or("Problem");
         Self {
             status,
-            title: title.to_owned(),
+            kind: Kind::of(status),
+            detail: detail.into(),
+            retry_after: None,
+        }
+    }
+
+    /// A problem of a kind that programs tell from others.
+    pub fn of(kind: Kind, detail: impl Into<String>) -> Self {
+        Self {
+            status: kind.status(),
+            kind: Some(kind),
             detail: detail.into(),
             retry_after: None,
         }
@@ -54,6 +68,11 @@ impl Problem {
     /// 401: the token is missing or wrong.
     pub fn unauthorized(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, detail)
+    }
+
+    /// 403: not for who asks.
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, detail)
     }
 
     /// 404: there is no such thing.
@@ -102,23 +121,110 @@ impl Problem {
     }
 }
 
+impl Problem {
+    fn told(&self) -> Told {
+        let nameless = self.status.canonical_reason().unwrap_or("Problem");
+        Told {
+            r#type: self.kind.map_or("about:blank".into(), Kind::address),
+            title: self.kind.map_or(nameless, Kind::title),
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+        }
+    }
+
+    /// [`Self::retry_after`] in whole seconds, no earlier.
+    fn retry_after_s(&self) -> Option<u64> {
+        let time = self.retry_after?;
+        Some(time.as_secs() + u64::from(time.subsec_nanos() > 0))
+    }
+
+    /// The whole answer, for a connection that has no other.
+    pub(super) fn alone(&self) -> String {
+        let body = serde_json::to_string(&self.told()).expect("plain data");
+        let again = self.retry_after_s();
+        let again = again.map_or(String::new(), |s| format!("Retry-After: {s}\r\n"));
+        format!(
+            "HTTP/1.1 {}\r\nContent-Type: {PROBLEM}\r\nContent-Length: {}\r\n{again}Connection: close\r\n\r\n{body}",
+            self.status,
+            body.len()
+        )
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = json!({
-            "type": "about:blank",
-            "title": self.title,
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        let mut response = (self.status, Json(body)).into_response();
+        let mut response = (self.status, Json(self.told())).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
-        if let Some(time) = self.retry_after {
-            let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+        if let Some(seconds) = self.retry_after_s() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
+}
+
+/// Every error
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Told {
+    /// What kind it is, which stays what it is: its address here explains it.
+    #[schema(example = "/problems/no-session")]
+    r#type: String,
+    /// The same for every problem of the kind.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What was wrong this time, and what to do.
+    detail: String,
+}
+
+/// What a kind of problem is, for people who followed its `type`.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProblemKind)]
+pub(super) struct Explained {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    meaning: &'static str,
+}
+
+impl From<Kind> for Explained {
+    fn from(kind: Kind) -> Self {
+        Self {
+            r#type: kind.address(),
+            title: kind.title(),
+            status: kind.status().as_u16(),
+            meaning: kind.meaning(),
+        }
+    }
+}
+
+/// Every kind of problem
+///
+/// Their `type`s stay what they are; new ones may come.
+#[utoipa::path(
+    get, path = "/problems", operation_id = "list_problems", tag = "documents",
+    responses(
+        (status = 200, description = "All that there are", body = Vec<Explained>),
+    )
+)]
+pub(super) async fn kinds() -> Json<Vec<Explained>> {
+    Json(Kind::ALL.iter().copied().map(Explained::from).collect())
+}
+
+/// What a kind of problem means
+#[utoipa::path(
+    get, path = "/problems/{name}", operation_id = "get_problem", tag = "documents",
+    params(("name" = String, Path, description = "The end of its `type`", example = "no-session")),
+    responses(
+        (status = 200, description = "What it means", body = Explained),
+        (status = 404, description = "not-found"),
+    )
+)]
+pub(super) async fn explain(Path(name): Path<String>) -> Result<Json<Explained>, Problem> {
+    let kind = Kind::named(&name);
+    let kind = kind.ok_or_else(|| Problem::not_found(format!("There is no problem {name:?}.")))?;
+    Ok(Json(kind.into()))
 }
 
 /// Longest sentence of a refusal that isn't ours.
@@ -137,6 +243,9 @@ pub(super) async fn everywhere(request: Request, next: Next) -> Response {
     let (head, body) = response.into_parts();
     let said = to_bytes(body, SENTENCE).await.unwrap_or_default();
     let said = match String::from_utf8_lossy(&said).trim() {
+        "" if status == StatusCode::METHOD_NOT_ALLOWED => {
+            "This address has other methods.".to_owned()
+        }
         "" => "The request can't be answered.".to_owned(),
         said => said.to_owned(),
     };
@@ -151,11 +260,13 @@ pub(super) async fn everywhere(request: Request, next: Next) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[tokio::test]
     async fn a_problem_says_what_and_when() {
-        let problem = Problem::unavailable("all seats are taken");
+        let problem = Problem::of(Kind::NoSeat, "all seats are taken");
         let response = problem
             .retry_after(Duration::from_millis(1_500))
             .into_response();
@@ -167,11 +278,21 @@ mod tests {
         assert_eq!(
             body,
             json!({
-                "type": "about:blank",
-                "title": "Service Unavailable",
+                "type": "/problems/no-seat",
+                "title": "Every viewer's place is taken",
                 "status": 503,
                 "detail": "all seats are taken",
             })
+        );
+    }
+
+    #[test]
+    fn a_status_that_nobody_named_is_about_nothing() {
+        let problem = Problem::new(StatusCode::IM_A_TEAPOT, "no coffee");
+        let told = problem.told();
+        assert_eq!(
+            (told.r#type.as_str(), told.title),
+            ("about:blank", "I'm a teapot")
         );
     }
 }

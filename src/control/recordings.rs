@@ -14,6 +14,7 @@ use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
+use utoipa::ToSchema;
 
 use super::App;
 use super::problem::Problem;
@@ -22,13 +23,15 @@ use super::session::{aside, find, unreadable};
 use crate::run::recordings::{Error, Recording};
 
 /// `{"action": "start"}` or `{"action": "stop"}`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = RecordingOrder)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Order {
     action: Action,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = RecordingAction)]
 #[serde(rename_all = "lowercase")]
 enum Action {
     Start,
@@ -36,7 +39,8 @@ enum Action {
 }
 
 /// All recordings, the oldest first.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Recordings)]
 pub(super) struct All {
     recordings: Vec<Recording>,
 }
@@ -56,6 +60,29 @@ impl From<Error> for Problem {
     }
 }
 
+/// Begins or ends the recording of a session
+#[utoipa::path(
+    post, path = "/v1/sessions/{id}/recording", operation_id = "order_recording", tag = "recordings",
+    params(("id" = String, Path, description = "The session", example = "live")),
+    request_body(content = Order, example = json!({"action": "start"})),
+    responses(
+        (status = 200, description = "It ended", body = Recording),
+        (
+            status = 201,
+            description = "It began",
+            body = Recording,
+            headers(("Location" = String, description = "The recording"))
+        ),
+        (status = 404, description = "no-session"),
+        (status = 408, description = "too-slow"),
+        (status = 409, description = "conflict"),
+        (status = 413, description = "too-large"),
+        (status = 415, description = "unsupported-media-type"),
+        (status = 422, description = "unprocessable"),
+        (status = 503, description = "unavailable, busy"),
+        (status = 507, description = "disk-full"),
+    )
+)]
 pub(super) async fn order(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -78,13 +105,39 @@ pub(super) async fn order(
     }
 }
 
+/// All recordings, the oldest first
+#[utoipa::path(
+    get, path = "/v1/recordings", operation_id = "list_recordings", tag = "recordings",
+    responses(
+        (status = 200, description = "Now", body = All),
+        (status = 408, description = "too-slow"),
+    )
+)]
 pub(super) async fn list(State(app): State<App>) -> Result<Json<All>, Problem> {
     let recordings = aside(move || app.recordings.list()).await?;
     Ok(Json(All { recordings }))
 }
 
-/// The file, or the part of it that is asked for (RFC 9110, 14). Of one that
-/// runs, what there is.
+/// The file, or the part of it that is asked for (RFC 9110, 14)
+///
+/// Of one that runs, what there is.
+#[utoipa::path(
+    get, path = "/v1/recordings/{id}", operation_id = "get_recording", tag = "recordings",
+    params(
+        ("id" = String, Path, description = "The recording"),
+        ("Range" = Option<String>, Header, description = "As `bytes=0-999`")
+    ),
+    responses(
+        (status = 200, description = "An MP4 file", content(("video/mp4"))),
+        (status = 206, description = "A part of it", content(("video/mp4"))),
+        (status = 304, description = "It is as If-Modified-Since has it"),
+        (status = 404, description = "not-found"),
+        (status = 408, description = "too-slow"),
+        (status = 409, description = "conflict"),
+        (status = 412, description = "stale"),
+        (status = 416, description = "out-of-range"),
+    )
+)]
 pub(super) async fn download(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -104,6 +157,17 @@ pub(super) async fn download(
     Ok(Response::from_parts(head, Body::from_stream(body)))
 }
 
+/// Deletes a recording that has ended
+#[utoipa::path(
+    delete, path = "/v1/recordings/{id}", operation_id = "delete_recording", tag = "recordings",
+    params(("id" = String, Path, description = "The recording")),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 404, description = "not-found"),
+        (status = 408, description = "too-slow"),
+        (status = 409, description = "conflict"),
+    )
+)]
 pub(super) async fn delete(
     State(app): State<App>,
     Path(id): Path<String>,

@@ -1,17 +1,19 @@
 //! The HTTP server: the routes, on connections that are bounded in number, in
-//! size and in time.
+//! size, in time and in how often they ask.
 //!
 //! Viewers' media runs on the same thread and needs descriptors too, so what
 //! strangers open and don't use may cost neither.
 
-use std::collections::VecDeque;
+mod guests; // who is connected
+mod rates; // how often who asks
+pub mod tls; // certificates, and the handshake
+
 use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::pin::{self, pin};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -25,17 +27,19 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, interval_at, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
-use super::problem::Problem;
+use super::auth;
+use super::problem::{Kind, Problem};
+pub(super) use guests::AtWork;
+use guests::{Guests, Place, Steps};
+use rates::Rates;
 
-/// Connections at a time: 200 viewers' pages in a hurry, and a quarter of the
-/// 1,024 descriptors that a process usually has.
-const CONNECTIONS: usize = 256;
 /// Connections beyond that which are told to come again, at a time. More are
 /// closed without a word.
 const REFUSALS: usize = 32;
@@ -43,7 +47,7 @@ const REFUSALS: usize = 32;
 /// them: a hundred times a browser's.
 const BUFFER: usize = 64 << 10;
 /// After how long a connection that was turned away may come again.
-const AGAIN_S: u64 = 2;
+const AGAIN: Duration = Duration::from_secs(2);
 /// How long not to accept when the system refuses to and no connection can go:
 /// descriptors come back as requests end.
 const BREATH: Duration = Duration::from_millis(100);
@@ -55,7 +59,11 @@ const SAY_AGAIN: Duration = Duration::from_secs(60);
 pub struct Limits {
     /// Connections at a time. For one more the oldest without a request goes.
     pub connections: usize,
-    /// For the head of a request, and until the next one comes.
+    /// Of those, from one address.
+    pub per_address: usize,
+    /// Requests a second from one address; 0: as many as come.
+    pub requests_per_s: u32,
+    /// For the head of a request, and until the next one comes; for a TLS handshake.
     pub head: Duration,
     /// For an answer to be read.
     pub answer: Duration,
@@ -64,26 +72,17 @@ pub struct Limits {
     pub linger: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: CONNECTIONS,
-            head: Duration::from_secs(10),
-            answer: Duration::from_secs(30),
-            linger: Duration::from_secs(2),
-        }
-    }
-}
-
-/// The address to open in a browser for a server that listens on `address`.
-pub fn url(address: SocketAddr) -> String {
+/// The address to open in a browser for a server that listens on `address`, with TLS
+/// if it is `secure`.
+pub fn url(address: SocketAddr, secure: bool) -> String {
     let (ip, port) = (address.ip(), address.port());
+    let scheme = if secure { "https" } else { "http" };
     if !ip.is_unspecified() {
-        return format!("http://{address}/");
+        return format!("{scheme}://{address}/");
     }
     match own_address() {
-        Some(ip) => format!("http://{}/", SocketAddr::new(ip, port)),
-        None => format!("http://localhost:{port}/"),
+        Some(ip) => format!("{scheme}://{}/", SocketAddr::new(ip, port)),
+        None => format!("{scheme}://localhost:{port}/"),
     }
 }
 
@@ -96,14 +95,33 @@ fn own_address() -> Option<IpAddr> {
     Some(socket.local_addr().ok()?.ip())
 }
 
+/// What every connection is given.
+#[derive(Clone)]
+struct House {
+    routes: TowerToHyperService<Router>,
+    limits: Limits,
+    rates: Option<Arc<Mutex<Rates>>>,
+    tls: Option<TlsAcceptor>,
+}
+
 /// Serves `routes` until `stop` is ready, then lets requests that run end.
 pub async fn serve(
     listener: TcpListener,
     routes: Router,
     limits: Limits,
+    tls: Option<TlsAcceptor>,
     stop: impl Future<Output = ()>,
 ) {
-    let routes = TowerToHyperService::new(routes);
+    let rated = limits.requests_per_s > 0;
+    let house = House {
+        routes: TowerToHyperService::new(routes),
+        limits,
+        rates: rated.then(|| {
+            let rates = Rates::new(limits.requests_per_s, std::time::Instant::now());
+            Arc::new(Mutex::new(rates))
+        }),
+        tls,
+    };
     let (tell, told) = watch::channel(());
     let mut tasks = JoinSet::new();
     let mut guests = Guests::default();
@@ -115,36 +133,51 @@ pub async fn serve(
             Some(_) = tasks.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
-        let socket = match accepted {
-            Ok((socket, _)) => socket,
+        let (socket, address) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) if is_the_peers(&error) => continue,
             Err(error) => {
                 if said.is_none_or(|said: Instant| said.elapsed() > SAY_AGAIN) {
                     tracing::warn!("no connection can be taken: {error}");
                     said = Some(Instant::now());
                 }
-                if guests.make_room() {
-                    // Its descriptor is free when its task has ended.
-                    tasks.join_next().await;
-                } else {
-                    sleep(BREATH).await;
+                match guests.send_away_any() {
+                    Some(ended) => gone(&ended, &mut tasks).await,
+                    None => sleep(BREATH).await,
                 }
                 continue;
             }
         };
+        let from = rates::network(address.ip());
         // Answers are small and whole: waiting for more to send helps nobody.
         let _as_it_was = socket.set_nodelay(true);
-        if guests.count() < limits.connections || guests.make_room() {
-            let steps = Steps::default();
-            let talk = talk(socket, routes.clone(), limits, steps.clone(), told.clone());
-            guests.enter(tasks.spawn(talk), steps);
-        } else if tasks.len() < limits.connections + REFUSALS {
-            tasks.spawn(turn_away(socket, limits));
+        match guests.place(from, &limits) {
+            Place::Free => {}
+            Place::After(ended) => gone(&ended, &mut tasks).await,
+            Place::Nowhere => {
+                // A handshake costs more than these few words are worth.
+                if house.tls.is_none() && tasks.len() < limits.connections + REFUSALS {
+                    tasks.spawn(turn_away(socket, limits));
+                }
+                continue;
+            }
         }
+        let steps = Steps::default();
+        let talk = talk(socket, from, house.clone(), steps.clone(), told.clone());
+        guests.enter(from, tasks.spawn(talk), steps);
     }
     drop((listener, told));
     tell.send_replace(());
     while tasks.join_next().await.is_some() {}
+}
+
+/// Waits for the end of a task that was told to. Its descriptor is free only then:
+/// while connections come without a pause no task runs in between, and those that were
+/// ended would pile up beside those that are open.
+async fn gone(ended: &AbortHandle, tasks: &mut JoinSet<()>) {
+    while !ended.is_finished() {
+        tasks.join_next().await;
+    }
 }
 
 /// Whether a connection failed before it was taken, which is no trouble of ours.
@@ -156,98 +189,48 @@ fn is_the_peers(error: &io::Error) -> bool {
     )
 }
 
-/// The connections, in the order in which they came.
-#[derive(Default)]
-struct Guests(VecDeque<(AbortHandle, Steps)>);
-
-impl Guests {
-    fn enter(&mut self, task: AbortHandle, steps: Steps) {
-        self.0.push_back((task, steps));
-    }
-
-    fn count(&mut self) -> usize {
-        self.0.retain(|(task, _)| !task.is_finished());
-        self.0.len()
-    }
-
-    /// Ends the oldest connection that has no request running: a stranger's
-    /// who says nothing, or a browser's who kept it for later and opens another.
-    fn make_room(&mut self) -> bool {
-        let idle = self.0.iter().position(|(_, steps)| !steps.at_work());
-        let idle = idle.and_then(|n| self.0.remove(n));
-        idle.inspect(|(task, _)| task.abort()).is_some()
-    }
-}
-
-/// Counts the beginnings and ends of a connection's requests, which come one
-/// after the other.
-#[derive(Clone, Default)]
-struct Steps(Arc<AtomicU64>);
-
-impl Steps {
-    fn count(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-
-    /// Whether a request runs.
-    fn at_work(&self) -> bool {
-        self.count() % 2 == 1
-    }
-
-    /// A request runs until the result and its clones are dropped.
-    fn begin(&self) -> AtWork {
-        self.0.fetch_add(1, Relaxed);
-        AtWork(Arc::new(Step(self.clone())))
-    }
-}
-
-/// Held while a request runs. It comes with the request: whose answer has no end
-/// of its own keeps it in the answer, which is otherwise taken for one that
-/// nobody reads.
-#[derive(Clone)]
-pub(super) struct AtWork(Arc<Step>);
-
-impl AtWork {
-    /// For an answer that goes on after its request, and ends when nobody reads it.
-    pub(super) fn reading(&self) -> Reading {
-        Reading(self.0.0.clone())
-    }
-}
-
-/// Says that somebody reads an answer.
-pub(super) struct Reading(Steps);
-
-impl Reading {
-    /// Another piece was taken: the connection isn't one that stands.
-    pub(super) fn goes_on(&self) {
-        // As a request that began and ended.
-        self.0.0.fetch_add(2, Relaxed);
-    }
-}
-
-struct Step(Steps);
-
-impl Drop for Step {
-    fn drop(&mut self) {
-        self.0.0.fetch_add(1, Relaxed);
-    }
-}
-
-/// One connection, from its first request to its last.
+/// One connection, from its handshake, if it needs one, to its last request.
 async fn talk(
     socket: TcpStream,
-    routes: TowerToHyperService<Router>,
-    limits: Limits,
+    from: IpAddr,
+    house: House,
     steps: Steps,
     mut told: watch::Receiver<()>,
 ) {
-    let requests = steps.clone();
+    let Some(tls) = house.tls.clone() else {
+        return requests(socket, from, house, steps, told).await;
+    };
+    let opened = tokio::select! {
+        opened = tls::open(tls, socket, &house.limits) => opened,
+        _ = told.changed() => None,
+    };
+    if let Some(socket) = opened {
+        requests(socket, from, house, steps, told).await;
+    }
+}
+
+/// A connection's requests.
+async fn requests(
+    socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    from: IpAddr,
+    house: House,
+    steps: Steps,
+    mut told: watch::Receiver<()>,
+) {
+    let limits = house.limits;
+    let asked = steps.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let at_work = requests.begin();
+        let at_work = asked.begin();
         request.extensions_mut().insert(at_work.clone());
-        let answer = routes.call(request);
+        let answer = match too_often(&house, from) {
+            Some(refusal) => Err(refusal),
+            None => Ok(house.routes.call(request)),
+        };
         Box::pin(async move {
-            let answer: Result<_, Infallible> = answer.await;
+            let answer: Result<_, Infallible> = match answer {
+                Ok(answer) => answer.await,
+                Err(refusal) => Ok(refusal),
+            };
             drop(at_work);
             answer
         })
@@ -266,7 +249,7 @@ async fn talk(
             result = &mut connection => break result,
             _ = told.changed(), if !ending => {
                 ending = true;
-                Pin::new(&mut connection).graceful_shutdown();
+                pin::Pin::new(&mut connection).graceful_shutdown();
             }
             _ = glance.tick() => {
                 // Neither a request since nor one that runs: what is left is an
@@ -287,6 +270,25 @@ async fn talk(
     }
 }
 
+/// 429, if `from` asks too often. It says nothing of what is here, so that a page of
+/// any origin may read it.
+fn too_often(house: &House, from: IpAddr) -> Option<Response> {
+    let mut rates = house
+        .rates
+        .as_ref()?
+        .lock()
+        .expect("counting doesn't panic");
+    let wait = rates.admit(from, std::time::Instant::now()).err()?;
+    let detail = format!(
+        "This address asks more than {} times a second (http.requests_per_s): ask less often.",
+        house.limits.requests_per_s
+    );
+    let problem = Problem::of(Kind::TooOften, detail).retry_after(wait);
+    let mut response = problem.into_response();
+    auth::allow_any_origin(&mut response);
+    Some(response)
+}
+
 /// Middleware: 408 for a request that takes longer than `time`, so that a body
 /// that comes in drops keeps no place.
 pub(super) async fn in_time(
@@ -300,37 +302,32 @@ pub(super) async fn in_time(
     })
 }
 
-/// Says that there is no room, in the words of [`super::problem`].
+/// Says that there is no room.
 async fn turn_away(socket: TcpStream, limits: Limits) {
-    let body = r#"{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"Too many requests run at once: try again soon."}"#;
-    let answer = format!(
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\nRetry-After: {AGAIN_S}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    );
+    let problem = Problem::of(Kind::Busy, "Too many requests run at once: try again soon.");
+    send_last(socket, problem.retry_after(AGAIN), limits.linger).await;
+}
+
+/// `problem` as the only answer of a connection that has no requests.
+async fn send_last(socket: TcpStream, problem: Problem, time: Duration) {
+    let answer = problem.alone();
     // It fits in the empty buffer of a new socket; else the peer is gone.
     if socket.writable().await.is_ok()
         && socket
             .try_write(answer.as_bytes())
             .is_ok_and(|n| n == answer.len())
     {
-        linger(socket, limits.linger).await;
+        linger(socket, time).await;
     }
 }
 
 /// Reads away what still comes until the other side is done, for `time` at most.
-async fn linger(mut socket: TcpStream, time: Duration) {
+async fn linger(mut socket: impl AsyncRead + AsyncWrite + Unpin, time: Duration) {
     let over = async {
-        poll_fn(|cx| Pin::new(&mut socket).poll_shutdown(cx)).await?;
+        socket.shutdown().await?;
         let mut away = vec![0; 16 << 10];
-        loop {
-            socket.readable().await?;
-            match socket.try_read(&mut away) {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err::<(), io::Error>(error),
-            }
-        }
+        while socket.read(&mut away).await? > 0 {}
+        Ok::<_, io::Error>(())
     };
     // However it ended, the connection has.
     let _ended = timeout(time, over).await;

@@ -10,9 +10,10 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
+use utoipa::ToSchema;
 
 use super::App;
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use crate::memory::Level;
 use crate::run::session::{ChangeError, Session};
 use crate::run::sessions::{Changes, Error, Wanted};
@@ -22,7 +23,8 @@ use crate::stage::audio::Source;
 const SHRUNK: Duration = Duration::from_secs(10);
 
 /// A session that is wanted; what is left out is as configured.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
+#[schema(as = NewSession)]
 #[serde(deny_unknown_fields)]
 pub(super) struct New {
     id: Option<String>,
@@ -34,7 +36,8 @@ pub(super) struct New {
 }
 
 /// What is to be changed; what is left out stays.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = SessionChange)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Change {
     /// By its folder's name under `assets/avatars`.
@@ -47,7 +50,8 @@ pub(super) struct Change {
 }
 
 /// A session as it is.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Session)]
 pub(super) struct Shown {
     id: String,
     avatar: String,
@@ -67,14 +71,15 @@ pub(super) struct Shown {
     whip: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Size {
     width: usize,
     height: usize,
 }
 
 /// All sessions, by name.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Sessions)]
 pub(super) struct All {
     sessions: Vec<Shown>,
 }
@@ -83,19 +88,28 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let detail = error.to_string();
         if let Some(time) = error.retry_after() {
-            return Self::unavailable(detail).retry_after(time);
+            return Self::of(Kind::NoRoom, detail).retry_after(time);
         }
         match error {
-            Error::Unknown(_) | Error::Change(ChangeError::Clip { .. }) => Self::not_found(detail),
-            Error::Taken(_)
-            | Error::Live
-            | Error::Change(ChangeError::Source | ChangeError::Ending) => Self::conflict(detail),
+            Error::Unknown(_) => Self::of(Kind::NoSession, detail),
+            Error::Change(ChangeError::Clip { .. }) => Self::not_found(detail),
+            Error::Taken(_) => Self::of(Kind::SessionTaken, detail),
+            Error::Live | Error::Change(ChangeError::Source) => Self::conflict(detail),
+            Error::Change(ChangeError::Ending) => Self::of(Kind::Ending, detail),
             Error::Start(_) | Error::Change(ChangeError::Renderer(_)) => Self::internal(detail),
             _ => Self::unprocessable(detail),
         }
     }
 }
 
+/// All sessions, by name
+#[utoipa::path(
+    get, path = "/v1/sessions", operation_id = "list_sessions", tag = "sessions",
+    responses(
+        (status = 200, description = "Now", body = All),
+        (status = 408, description = "too-slow"),
+    )
+)]
 pub(super) async fn list(State(app): State<App>) -> Json<All> {
     let sessions = app.sessions.all();
     Json(All {
@@ -103,6 +117,16 @@ pub(super) async fn list(State(app): State<App>) -> Json<All> {
     })
 }
 
+/// A session as it is
+#[utoipa::path(
+    get, path = "/v1/sessions/{id}", operation_id = "get_session", tag = "sessions",
+    params(("id" = String, Path, description = "The session", example = "live")),
+    responses(
+        (status = 200, description = "Now", body = Shown),
+        (status = 404, description = "no-session"),
+        (status = 408, description = "too-slow"),
+    )
+)]
 pub(super) async fn get(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -111,6 +135,27 @@ pub(super) async fn get(
     Ok(Json(show(&app, &session)))
 }
 
+/// Makes a session
+///
+/// What is left out is as configured.
+#[utoipa::path(
+    post, path = "/v1/sessions", operation_id = "create_session", tag = "sessions",
+    request_body(content = New, example = json!({"id": "desk", "avatar": "leo"})),
+    responses(
+        (
+            status = 201,
+            description = "It streams",
+            body = Shown,
+            headers(("Location" = String, description = "The session"))
+        ),
+        (status = 408, description = "too-slow"),
+        (status = 409, description = "session-taken"),
+        (status = 413, description = "too-large"),
+        (status = 415, description = "unsupported-media-type"),
+        (status = 422, description = "unprocessable"),
+        (status = 503, description = "no-room, over-memory, busy"),
+    )
+)]
 pub(super) async fn create(
     State(app): State<App>,
     new: Result<Json<New>, JsonRejection>,
@@ -136,12 +181,30 @@ pub(super) async fn make(app: &App, wanted: Wanted) -> Result<Arc<Session>, Prob
     if app.watchdog.reading().level == Level::Over {
         let detail =
             "The process is over its memory budget (memory.budget_mb): no session is made.";
-        return Err(Problem::unavailable(detail).retry_after(SHRUNK));
+        return Err(Problem::of(Kind::OverMemory, detail).retry_after(SHRUNK));
     }
     let sessions = Arc::clone(&app.sessions);
     aside(move || sessions.create(wanted)).await
 }
 
+/// Changes a session, while it streams
+///
+/// What is left out stays.
+#[utoipa::path(
+    patch, path = "/v1/sessions/{id}", operation_id = "change_session", tag = "sessions",
+    params(("id" = String, Path, description = "The session", example = "live")),
+    request_body(content = Change, example = json!({"bitrate_kbps": 800})),
+    responses(
+        (status = 200, description = "As it is now", body = Shown),
+        (status = 404, description = "no-session"),
+        (status = 408, description = "too-slow"),
+        (status = 409, description = "conflict, ending"),
+        (status = 413, description = "too-large"),
+        (status = 415, description = "unsupported-media-type"),
+        (status = 422, description = "unprocessable"),
+        (status = 503, description = "no-room, busy"),
+    )
+)]
 pub(super) async fn patch(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -160,6 +223,17 @@ pub(super) async fn patch(
     Ok(Json(show(&app, &session)))
 }
 
+/// Ends a session, with a goodbye to its viewers
+#[utoipa::path(
+    delete, path = "/v1/sessions/{id}", operation_id = "end_session", tag = "sessions",
+    params(("id" = String, Path, description = "The session", example = "live")),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 404, description = "no-session"),
+        (status = 408, description = "too-slow"),
+        (status = 409, description = "conflict"),
+    )
+)]
 pub(super) async fn delete(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -188,8 +262,15 @@ pub(super) async fn aside<T: Send + 'static, E: Into<Problem> + Send + 'static>(
     done.map_err(E::into)
 }
 
+/// Why a JSON body can't be used: too large, of another type, no JSON, or not what is
+/// wanted.
 pub(super) fn unreadable(rejection: JsonRejection) -> Problem {
-    Problem::unprocessable(rejection.body_text())
+    match rejection {
+        JsonRejection::JsonDataError(_) | JsonRejection::JsonSyntaxError(_) => {
+            Problem::unprocessable(rejection.body_text())
+        }
+        _ => Problem::new(rejection.status(), rejection.body_text()),
+    }
 }
 
 fn show(app: &App, session: &Session) -> Shown {

@@ -8,6 +8,17 @@ use super::App;
 use super::problem::Problem;
 use super::session::{aside, find};
 
+/// The next picture
+#[utoipa::path(
+    post, path = "/v1/sessions/{id}/snapshot", tag = "recordings",
+    params(("id" = String, Path, description = "The session", example = "live")),
+    responses(
+        (status = 200, description = "A JPEG file", content(("image/jpeg"))),
+        (status = 404, description = "no-session"),
+        (status = 408, description = "too-slow"),
+        (status = 503, description = "unavailable, busy"),
+    )
+)]
 pub(super) async fn snapshot(
     State(app): State<App>,
     Path(id): Path<String>,

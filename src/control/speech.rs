@@ -5,11 +5,12 @@ use axum::Json;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::App;
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use super::session::find;
-use super::text;
+use super::text::{self, Words};
 use super::upload::kind;
 use crate::run::say::Said;
 use crate::run::script::Interrupted;
@@ -17,7 +18,7 @@ use crate::run::speech::{Accepted, Opened, PushError};
 use crate::stage::audio::file;
 
 /// What becomes of a sound file or a text that was pushed.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Queued {
     utterance: u64,
     /// Of a text nobody knows it.
@@ -30,8 +31,17 @@ pub(super) struct Queued {
     cut: Option<Interrupted>,
 }
 
+/// A form with a sound file.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is read as it comes, by `super::upload`")]
+struct SoundForm {
+    #[schema(format = Binary, content_media_type = "application/octet-stream")]
+    file: String,
+}
+
 /// How a sound file is pushed.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct How {
     /// What is said and what waits is cut off first.
@@ -65,16 +75,45 @@ impl From<PushError> for Problem {
     fn from(error: PushError) -> Self {
         let text = error.to_string();
         match error {
-            PushError::Full { retry_after } => Self::too_many(text).retry_after(retry_after),
-            PushError::Streams => Self::unavailable(text),
-            PushError::Ended => Self::conflict(text),
+            PushError::Full { retry_after } => {
+                Self::of(Kind::QueueFull, text).retry_after(retry_after)
+            }
+            PushError::Streams => Self::of(Kind::Busy, text),
+            PushError::Ended => Self::of(Kind::Ending, text),
             PushError::NotSound(file::Error::Read(_)) => Self::internal(text),
-            PushError::NotSound(_) => Self::unprocessable(text),
+            PushError::NotSound(_) => Self::of(Kind::NotSound, text),
         }
     }
 }
 
-/// Takes a sound file as the body, or as the field `file` of a form; or a text.
+/// Says a sound file, or a text
+///
+/// The file is the body, or the field `file` of a form: WAV, FLAC, MP3, OGG or M4A. A text
+/// is answered when its first sound is there.
+#[utoipa::path(
+    post, path = "/v1/sessions/{id}/speech", operation_id = "speak", tag = "speech",
+    params(("id" = String, Path, description = "The session", example = "live"), How),
+    request_body(
+        content(
+            (Words = "application/json", example = json!({"text": "Hello there."})),
+            ("audio/*"),
+            (SoundForm = "multipart/form-data")
+        )
+    ),
+    responses(
+        (status = 202, description = "It will be said", body = Queued),
+        (status = 404, description = "no-session"),
+        (status = 408, description = "too-slow"),
+        (status = 409, description = "ending, silenced"),
+        (status = 413, description = "too-large"),
+        (status = 415, description = "unsupported-media-type"),
+        (status = 422, description = "unprocessable, not-sound"),
+        (status = 429, description = "queue-full, too-often"),
+        (status = 502, description = "upstream"),
+        (status = 503, description = "busy, unavailable"),
+        (status = 504, description = "upstream-slow"),
+    )
+)]
 pub(super) async fn push(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -108,12 +147,25 @@ pub(super) async fn decoding<T: Send + 'static>(
 ) -> Result<T, Problem> {
     let done = tokio::task::spawn_blocking(work).await;
     let done = done.map_err(|_| {
-        Problem::unprocessable("The sound file can't be read: its decoder gave up.")
+        Problem::of(
+            Kind::NotSound,
+            "The sound file can't be read: its decoder gave up.",
+        )
     })?;
     Ok(done?)
 }
 
-/// Silences what is said and forgets what waits.
+/// Silences what is said and forgets what waits
+#[utoipa::path(
+    post, path = "/v1/sessions/{id}/interrupt", tag = "speech",
+    params(("id" = String, Path, description = "The session", example = "live")),
+    responses(
+        (status = 200, description = "What was cut off", body = Interrupted),
+        (status = 404, description = "no-session"),
+        (status = 408, description = "too-slow"),
+        (status = 409, description = "ending"),
+    )
+)]
 pub(super) async fn interrupt(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -123,5 +175,5 @@ pub(super) async fn interrupt(
     let answer = asked.ok().flatten();
     answer
         .map(Json)
-        .ok_or_else(|| Problem::conflict("The session is ending."))
+        .ok_or_else(|| Problem::of(Kind::Ending, "The session is ending."))
 }

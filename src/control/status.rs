@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::App;
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use crate::memory::Level;
 use crate::run::session::Session;
 use crate::stats::Recent;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Status {
     version: &'static str,
     uptime_s: f64,
@@ -22,7 +23,7 @@ pub(super) struct Status {
 }
 
 /// What may be done with a text, so that a page offers only that.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Text {
     /// There is somebody who speaks it.
     speech: bool,
@@ -30,7 +31,7 @@ struct Text {
     chat: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct SessionStatus {
     id: String,
     state: &'static str,
@@ -56,7 +57,7 @@ struct SessionStatus {
     stages_ms: BTreeMap<&'static str, Milliseconds>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Milliseconds {
     mean: f64,
     p50: f64,
@@ -64,7 +65,7 @@ struct Milliseconds {
     max: f64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Process {
     rss_mb: f64,
     budget_mb: f64,
@@ -122,6 +123,14 @@ fn session(app: &App, session: &Session) -> SessionStatus {
     }
 }
 
+/// How it goes: the process, and each session
+#[utoipa::path(
+    get, path = "/v1/status", tag = "state",
+    responses(
+        (status = 200, description = "Now", body = Status),
+        (status = 408, description = "too-slow"),
+    )
+)]
 pub(super) async fn status(State(app): State<App>) -> Json<Status> {
     let reading = app.watchdog.reading();
     let mb = |bytes: u64| (bytes as f64 / f64::from(1 << 20) * 10.0).round() / 10.0;
@@ -144,18 +153,33 @@ pub(super) async fn status(State(app): State<App>) -> Json<Status> {
     })
 }
 
-/// The process answers.
+/// The process answers
+#[utoipa::path(
+    get, path = "/healthz", tag = "state",
+    responses(
+        (status = 200, description = "It does", body = String, content_type = "text/plain"),
+    )
+)]
 pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// The session streams, and viewers are welcome.
+/// The session streams, and viewers are welcome
+#[utoipa::path(
+    get, path = "/readyz", tag = "state",
+    responses(
+        (status = 200, description = "It does", body = String, content_type = "text/plain"),
+        (status = 408, description = "too-slow"),
+        (status = 503, description = "over-memory, unavailable"),
+    )
+)]
 pub(super) async fn readyz(State(app): State<App>) -> Result<&'static str, Problem> {
     let ready = app.sessions.get(crate::run::sessions::LIVE).is_some();
     let over = app.watchdog.reading().level == Level::Over;
     match (ready, over) {
         (true, false) => Ok("ready\n"),
-        (true, true) => Err(Problem::unavailable(
+        (true, true) => Err(Problem::of(
+            Kind::OverMemory,
             "The process is over its memory budget (memory.budget_mb).",
         )),
         (false, _) => Err(Problem::unavailable("The session is ending.")),

@@ -28,6 +28,20 @@ const MOST_BYTES: usize = 1 << 20;
 /// Bytes that a socket reads ahead of its messages.
 const READ_AHEAD: usize = 16 << 10;
 
+/// A WebSocket for speech that is spoken while it comes
+///
+/// The client says `{"type":"start","sample_rate":24000}` and sends 16-bit little-endian mono as binary messages.
+#[utoipa::path(
+    get, path = "/v1/sessions/{id}/speech/stream", operation_id = "stream_speech", tag = "speech",
+    params(("id" = String, Path, description = "The session", example = "live")),
+    responses(
+        (status = 101, description = "It is a WebSocket now"),
+        (status = 404, description = "no-session"),
+        (status = 409, description = "ending"),
+        (status = 426, description = "websocket"),
+        (status = 503, description = "busy"),
+    )
+)]
 pub(super) async fn stream(
     State(app): State<App>,
     Path(id): Path<String>,

@@ -10,8 +10,9 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use serde::Deserialize;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use super::session::find;
 use super::speech::Queued;
 use super::{App, REQUEST};
@@ -27,7 +28,7 @@ use crate::stage::tts::{self, MOST_TEXT, Text};
 const MOST_BODY: usize = 12 * MOST_TEXT + (4 << 10);
 
 /// What is to be said.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Words {
     pub text: String,
@@ -88,12 +89,23 @@ impl From<Error> for Problem {
             Error::Push(error) => error.into(),
             Error::Tts(error) => error.into(),
             Error::Chat(error) => error.into(),
-            Error::Silenced => Self::conflict(error.to_string()),
+            Error::Silenced => Self::of(Kind::Silenced, error.to_string()),
         }
     }
 }
 
-/// Forgets what was asked and said: the next who comes is another.
+/// Forgets what was asked and said
+///
+/// The next who comes is another.
+#[utoipa::path(
+    delete, path = "/v1/sessions/{id}/chat", operation_id = "forget_chat", tag = "speech",
+    params(("id" = String, Path, description = "The session", example = "live")),
+    responses(
+        (status = 204, description = "It is forgotten"),
+        (status = 404, description = "no-session"),
+        (status = 408, description = "too-slow"),
+    )
+)]
 pub(super) async fn forget(
     State(app): State<App>,
     Path(id): Path<String>,

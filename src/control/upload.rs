@@ -12,7 +12,7 @@ use futures_util::Stream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::form::{Bounds, Form, PATIENCE};
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 
 /// Uploads at a time: one session speaks one after the other anyway.
 const AT_ONCE: usize = 4;
@@ -76,7 +76,7 @@ impl Uploads {
     /// Takes one of the places for a file that comes in.
     pub(super) fn place(&self) -> Result<SemaphorePermit<'_>, Problem> {
         self.places.try_acquire().map_err(|_| {
-            Problem::unavailable(format!(
+            Problem::of(Kind::Busy, format!(
                 "{AT_ONCE} sound files are on their way in already: send this one when they are here."
             ))
             .retry_after(AGAIN)

@@ -3,6 +3,8 @@
 //! Players in use bend the draft, each in its own way: this is as lenient as
 //! can be told apart from a mistake.
 
+mod body; // bounded in size and in time
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,24 +15,15 @@ use axum::http::header::{ALLOW, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, LINK, 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, post};
-use futures_util::StreamExt;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 
+use super::api;
 use super::auth::{self, Auth};
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use crate::hub::Hub;
 use crate::stage::send::{Answer, OfferError, TrickleError, Trickled, Viewers};
 use crate::stats::Stats;
-
-/// Bytes of an offer: browsers send 5 to 10 kB.
-const OFFER_BYTES: usize = 64 << 10;
-
-/// Bytes of a too large body that are read away, so that its sender gets to
-/// read the refusal instead of a broken connection.
-const PATIENCE_BYTES: usize = 16 << 20;
-
-/// Time for a body to arrive.
-const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// When a full house may have a seat again.
 const SEAT_AFTER: Duration = Duration::from_secs(5);
@@ -68,24 +61,62 @@ pub struct State {
     pub sessions: Arc<dyn Fn(&str) -> Found + Send + Sync>,
 }
 
-/// `/whep/{session}` for who carries the token of `auth`, and
+/// `/whep/{session}` for who shows a token of `auth`, and
 /// `/whep/{session}/{id}` for who knows the address.
-pub fn routes(state: State, auth: Auth) -> Router {
-    let session = post(offer)
-        .options(session_options)
-        .fallback(|| not_allowed("POST, OPTIONS"))
-        .layer(from_fn_with_state(auth, auth::require));
-    let viewer = delete(leave)
-        .patch(trickle)
-        .options(connection_options)
-        .fallback(|| not_allowed("PATCH, DELETE, OPTIONS"));
-    Router::new()
-        .route("/whep/{session}", session)
-        .route("/whep/{session}/{id}", viewer)
+pub fn routes(state: State, auth: &Auth) -> Router {
+    described(state, auth).into()
+}
+
+/// [`routes`], with their description.
+pub(super) fn described<S>(state: State, auth: &Auth) -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let session = routes!(offer, session_options).map(|session| {
+        session
+            .fallback(|| not_allowed("POST, OPTIONS"))
+            .layer(from_fn_with_state(auth.watch(), auth::require))
+    });
+    let viewer = routes!(leave, trickle, connection_options)
+        .map(|viewer| viewer.fallback(|| not_allowed("PATCH, DELETE, OPTIONS")));
+    let mut session = OpenApiRouter::default().routes(session);
+    api::guard(session.get_openapi_mut(), api::IN_ADDRESS);
+    session
+        .routes(viewer)
         .layer(from_fn(auth::cors))
         .with_state(state)
 }
 
+/// Watches: a WHEP offer and its answer
+#[utoipa::path(
+    post, path = "/whep/{session}", operation_id = "watch", tag = "watching",
+    params(("session" = String, Path, description = "The session", example = "live")),
+    request_body(
+        content = String,
+        content_type = "application/sdp",
+        description = "An SDP offer, which receives"
+    ),
+    responses(
+        (
+            status = 201,
+            description = "An SDP answer",
+            body = String,
+            content_type = "application/sdp",
+            headers(
+                ("Location" = String, description = "The viewer: delete it to leave"),
+                ("ETag" = String, description = "For PATCH")
+            )
+        ),
+        (status = 404, description = "no-session"),
+        (status = 406, description = "no-codec"),
+        (status = 408, description = "too-slow"),
+        (status = 409, description = "conflict"),
+        (status = 413, description = "too-large"),
+        (status = 415, description = "unsupported-media-type"),
+        (status = 422, description = "broken-offer"),
+        (status = 503, description = "no-seat, unavailable, busy"),
+    )
+)]
 async fn offer(
     Shared(state): Shared<State>,
     Path(session): Path<String>,
@@ -120,6 +151,15 @@ pub(super) fn created(uri: &Uri, answer: Answer, viewers: &Viewers) -> Response 
     response
 }
 
+/// What a player may ask, and its ICE servers
+#[utoipa::path(
+    options, path = "/whep/{session}", tag = "watching",
+    params(("session" = String, Path, description = "The session", example = "live")),
+    responses(
+        (status = 204, description = "In its headers"),
+        (status = 404, description = "no-session"),
+    )
+)]
 async fn session_options(
     Shared(state): Shared<State>,
     Path(session): Path<String>,
@@ -140,6 +180,35 @@ pub(super) fn offers_taken(viewers: &Viewers) -> Response {
     response
 }
 
+/// More candidates, or a restart of ICE
+#[utoipa::path(
+    patch, path = "/whep/{session}/{id}", tag = "watching",
+    params(
+        ("session" = String, Path, description = "The session", example = "live"),
+        ("id" = String, Path, description = "The viewer")
+    ),
+    request_body(
+        content = String,
+        content_type = "application/trickle-ice-sdpfrag",
+        description = "An SDP fragment"
+    ),
+    responses(
+        (
+            status = 200,
+            description = "Restarted: our fragment",
+            body = String,
+            content_type = "application/trickle-ice-sdpfrag"
+        ),
+        (status = 204, description = "They are taken"),
+        (status = 404, description = "not-found"),
+        (status = 408, description = "too-slow"),
+        (status = 412, description = "stale"),
+        (status = 413, description = "too-large"),
+        (status = 415, description = "unsupported-media-type"),
+        (status = 422, description = "broken-offer"),
+        (status = 428, description = "precondition-required"),
+    )
+)]
 async fn trickle(
     Shared(state): Shared<State>,
     Path((session, id)): Path<(String, String)>,
@@ -160,7 +229,7 @@ pub(super) async fn change(
     if !viewers.has(session, id) {
         return Err(TrickleError::Gone.into());
     }
-    let fragment = text(headers, body, FRAGMENT).await?;
+    let fragment = body::text(headers, body, FRAGMENT).await?;
     let if_match = headers.get(IF_MATCH).and_then(|etag| etag.to_str().ok());
     match viewers.trickle(id, if_match, &fragment).await? {
         Trickled::Added => Ok(StatusCode::NO_CONTENT.into_response()),
@@ -174,6 +243,18 @@ pub(super) async fn change(
     }
 }
 
+/// Leaves
+#[utoipa::path(
+    delete, path = "/whep/{session}/{id}", tag = "watching",
+    params(
+        ("session" = String, Path, description = "The session", example = "live"),
+        ("id" = String, Path, description = "The viewer")
+    ),
+    responses(
+        (status = 200, description = "Goodbye"),
+        (status = 404, description = "not-found"),
+    )
+)]
 async fn leave(
     Shared(state): Shared<State>,
     Path((session, id)): Path<(String, String)>,
@@ -190,7 +271,17 @@ pub(super) fn end(viewers: &Viewers, session: &str, id: &str) -> Result<StatusCo
     }
 }
 
-/// What a connection's address says of itself.
+/// What a viewer may ask
+#[utoipa::path(
+    options, path = "/whep/{session}/{id}", operation_id = "viewer_options", tag = "watching",
+    params(
+        ("session" = String, Path, description = "The session", example = "live"),
+        ("id" = String, Path, description = "The viewer")
+    ),
+    responses(
+        (status = 204, description = "In its headers"),
+    )
+)]
 pub(super) async fn connection_options() -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
@@ -209,7 +300,7 @@ pub(super) async fn not_allowed(allowed: &'static str) -> Response {
 }
 
 fn no_session(session: &str) -> Problem {
-    Problem::not_found(format!("there is no session {session}"))
+    Problem::of(Kind::NoSession, format!("there is no session {session}"))
 }
 
 fn add_links(headers: &mut HeaderMap, viewers: &Viewers) {
@@ -226,49 +317,7 @@ fn quoted(etag: &str) -> HeaderValue {
 
 /// The offer that a body is.
 pub(super) async fn read_offer(headers: &HeaderMap, body: Body) -> Result<String, Problem> {
-    text(headers, body, SDP).await
-}
-
-/// The body as text, if it is of the `wanted` type and not too large.
-async fn text(headers: &HeaderMap, body: Body, wanted: &'static str) -> Result<String, Problem> {
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok());
-    let kind = kind
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default();
-    let fits = kind.trim().eq_ignore_ascii_case(wanted);
-    let read = tokio::time::timeout(BODY_WITHIN, read(body)).await;
-    let body = read.map_err(|_| {
-        Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")
-    })??;
-    if !fits {
-        let detail = format!("the body must be {wanted}: set its Content-Type");
-        return Err(Problem::unsupported_media_type(detail));
-    }
-    String::from_utf8(body).map_err(|_| Problem::unprocessable("the body must be UTF-8 text"))
-}
-
-async fn read(body: Body) -> Result<Vec<u8>, Problem> {
-    let mut whole = Vec::new();
-    let mut length = 0;
-    let mut parts = body.into_data_stream();
-    while let Some(part) = parts.next().await {
-        let part = part.map_err(|_| Problem::bad_request("the body ended too early"))?;
-        length += part.len();
-        if length <= OFFER_BYTES {
-            whole.extend_from_slice(&part);
-        } else if length > PATIENCE_BYTES {
-            break;
-        }
-    }
-    if length > OFFER_BYTES {
-        let detail = format!("the body is larger than {OFFER_BYTES} bytes");
-        return Err(Problem::too_large(detail));
-    }
-    Ok(whole)
+    body::text(headers, body, SDP).await
 }
 
 impl From<OfferError> for Problem {
@@ -276,16 +325,14 @@ impl From<OfferError> for Problem {
         let detail = error.to_string();
         match error {
             OfferError::Broken(_) | OfferError::NoVideo | OfferError::NoVoice => {
-                Self::unprocessable(detail)
+                Self::of(Kind::BrokenOffer, detail)
             }
-            OfferError::NoCodec | OfferError::NoOpus => {
-                Self::new(StatusCode::NOT_ACCEPTABLE, detail)
-            }
+            OfferError::NoCodec | OfferError::NoOpus => Self::of(Kind::NoCodec, detail),
             OfferError::Taken => Self::conflict(detail),
-            OfferError::Crowded(_)
-            | OfferError::Full(_)
-            | OfferError::Refused
-            | OfferError::Stopping => Self::unavailable(detail).retry_after(SEAT_AFTER),
+            OfferError::Full(_) => Self::of(Kind::NoSeat, detail).retry_after(SEAT_AFTER),
+            OfferError::Crowded(_) | OfferError::Refused | OfferError::Stopping => {
+                Self::unavailable(detail).retry_after(SEAT_AFTER)
+            }
             OfferError::Failed(_) => Self::internal(detail),
         }
     }
@@ -298,7 +345,7 @@ impl From<TrickleError> for Problem {
             TrickleError::Gone => Self::not_found(detail),
             TrickleError::Stale => Self::new(StatusCode::PRECONDITION_FAILED, detail),
             TrickleError::Unconditional => Self::new(StatusCode::PRECONDITION_REQUIRED, detail),
-            TrickleError::Broken(_) => Self::unprocessable(detail),
+            TrickleError::Broken(_) => Self::of(Kind::BrokenOffer, detail),
         }
     }
 }

@@ -20,6 +20,7 @@ use crossbeam_channel::RecvTimeoutError;
 use serde::{Deserialize, Serialize};
 use time::UtcDateTime;
 use time::macros::format_description;
+use utoipa::ToSchema;
 
 use crate::bounds::{OutOfBounds, within};
 use crate::pool::Size;
@@ -105,7 +106,7 @@ pub enum Error {
 }
 
 /// A recording, as it is told.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Recording {
     /// Its name: the session's, and when it began.
     pub id: String,

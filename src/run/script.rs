@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::events::Event;
 use crate::media::{AudioChunk, FRAME_PERIOD, SOUND_SAMPLES};
@@ -37,7 +38,7 @@ const HUSH: Duration = Duration::from_secs(3);
 const EDGE: usize = SOUND_SAMPLES / 8;
 
 /// What an interrupt cut off.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Interrupted {
     /// Whether anything was being said, or waited to be.
     pub interrupted: bool,

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use psutil::process::Process;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::events::Event;
 use crate::memory::{Config, Level};
@@ -76,7 +77,7 @@ pub struct Reading {
 }
 
 /// Who holds how many bytes.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Held {
     /// By who holds them. What is missing from the sum is code, stacks and the
     /// libraries' own.

@@ -50,7 +50,7 @@ impl Server {
             viewers: viewers.clone(),
             sessions: Arc::new(sessions),
         };
-        let routes = whep::routes(state, Auth::new(token));
+        let routes = whep::routes(state, &Auth::new(token.unwrap_or_default(), ""));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.expect("a free port");
         let addr = listener.local_addr().expect("bound");

@@ -15,6 +15,8 @@ const SHORT: Duration = Duration::from_millis(30);
 
 const PATIENT: Limits = Limits {
     connections: 8,
+    per_address: 8,
+    requests_per_s: 0,
     head: LONG,
     answer: LONG,
     linger: LONG,
@@ -33,7 +35,7 @@ async fn start(routes: Router, limits: Limits) -> Running {
     let stopped = async {
         let _over = stopped.await;
     };
-    let task = tokio::spawn(serve(listener, routes, limits, stopped));
+    let task = tokio::spawn(serve(listener, routes, limits, None, stopped));
     Running {
         address,
         stop,
@@ -150,6 +152,44 @@ async fn when_all_are_at_work_the_next_is_told_to_come_again() {
     gate.add_permits(1);
     let first = read(&first).await.expect("an answer");
     assert!(first.ends_with("done"), "{first}");
+}
+
+#[tokio::test]
+async fn who_has_its_share_of_connections_makes_room_by_its_own() {
+    let limits = Limits {
+        per_address: 3,
+        ..PATIENT
+    };
+    let server = start(hello(), limits).await;
+    let mut own = Vec::new();
+    for _ in 0..4 {
+        own.push(send(server.address, HALF).await);
+    }
+    // The fourth made the first go; five places were free.
+    let _broken_or_ended = read(&own[0]).await;
+    for kept in &own[1..] {
+        write(kept, b"Connection: close\r\n\r\n")
+            .await
+            .expect("open");
+        assert!(read(kept).await.expect("an answer").ends_with("hello"));
+    }
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_told_when_to_come_again() {
+    let limits = Limits {
+        requests_per_s: 1,
+        ..PATIENT
+    };
+    let server = start(hello(), limits).await;
+    let ten = WHOLE.replace("Connection: close\r\n", "").repeat(10);
+    let socket = send(server.address, &format!("{ten}{WHOLE}")).await;
+    let answers = read(&socket).await.expect("answers");
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), 10, "{answers}");
+    let (_, last) = answers.split_once("HTTP/1.1 429").expect("one too often");
+    let last = last.to_ascii_lowercase();
+    assert!(last.contains("retry-after: 1\r\n") && last.contains("application/problem+json"));
+    assert!(last.contains("access-control-allow-origin: *"));
 }
 
 #[tokio::test]
@@ -273,11 +313,13 @@ async fn an_answer_that_is_read_goes_on_for_as_long_as_it_takes() {
 
 #[test]
 fn the_address_that_is_printed_can_be_opened() {
-    let of = |address: &str| url(address.parse().expect("an address"));
+    let of = |address: &str| url(address.parse().expect("an address"), false);
     assert_eq!(of("127.0.0.1:8080"), "http://127.0.0.1:8080/");
     assert_eq!(of("[::1]:8080"), "http://[::1]:8080/");
     for any in ["0.0.0.0:8080", "[::]:8080"] {
         let url = of(any);
         assert!(url.ends_with(":8080/") && !url.contains("0.0.0.0"), "{url}");
     }
+    let secure = url("127.0.0.1:8443".parse().expect("an address"), true);
+    assert_eq!(secure, "https://127.0.0.1:8443/");
 }

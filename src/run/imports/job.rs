@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::told::Told;
 use crate::events::{JobNews, Share};
@@ -17,7 +18,8 @@ const NEWS: u8 = 5;
 const WAITING: &str = "waiting for its turn";
 
 /// What becomes of an upload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = JobKind)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A video or a photo becomes somebody who talks.
@@ -68,7 +70,8 @@ impl Wanted {
 }
 
 /// What has become of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = JobState)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// It waits for its turn, or runs.
@@ -90,7 +93,7 @@ impl State {
 }
 
 /// How a job is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Job {
     /// Its id.
     pub id: String,
@@ -101,6 +104,7 @@ pub struct Job {
     /// What has become of it.
     pub state: State,
     /// How much is done.
+    #[schema(value_type = f64, minimum = 0, maximum = 1)]
     pub progress: Share,
     /// What it does, in words.
     pub phase: String,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::caches::Caches;
 use super::{REMEMBERED, Watch, lock};
@@ -17,7 +18,7 @@ const IDLE: Duration = Duration::from_secs(1);
 const WORTH_A_LINE: u64 = 1 << 20;
 
 /// What was given up, and what came back.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Reclaim {
     /// When, in seconds since 1970.
     pub time: u64,

@@ -11,6 +11,7 @@ pub mod publisher; // packets of Opus -> AudioChunk
 pub mod tap; // device callback -> capture thread
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Section `[audio]`: what the avatar says when no speech is pushed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -25,7 +26,7 @@ pub struct Config {
 }
 
 /// Where sound comes from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// The microphone if there is one, else the file.
