@@ -52,7 +52,7 @@ impl Default for Config {
             viewer_token: String::new(),
             insecure: false,
             cors_origins: Vec::new(),
-            requests_per_s: 100,
+            requests_per_s: 1_000,
             // 200 viewers' pages in a hurry, and a quarter of the 1,024 descriptors
             // that a process usually has.
             connections: 256,
