@@ -39,6 +39,10 @@ const LATE: u32 = 10;
 /// every 400 ms.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// What is due in less is due, in seconds: a wait that rounds to none would be asked
+/// for again and again.
+const DUE_S: f64 = 1e-6;
+
 /// What is to be played.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Play {
@@ -156,7 +160,7 @@ impl Jitter {
             return Play::Paused;
         };
         let due_s = stream.way.get() + seconds(stream.next) + self.delay_s;
-        if now_s < due_s {
+        if now_s + DUE_S < due_s {
             return Play::Wait(now + Duration::from_secs_f64(due_s - now_s));
         }
         // Packets that overlap with one that was played.
