@@ -12,7 +12,7 @@ from player import Refused, Viewer
 from server import PROGRAM, ROOT, eventually, refused
 
 #: Threads of a server with one session that plays nothing but pushed speech.
-OURS = {"mouthpiece", "network", "watchdog", "render", "encode", "clip", "speech"}
+OURS = {"mouthpiece", "network", "watchdog", "imports", "render", "encode", "clip", "speech"}
 
 
 def memory(server):

@@ -22,6 +22,7 @@ import standins  # noqa: E402
 
 SHAPE = {
     "id", "avatar", "model", "state", "viewers", "size", "bitrate_kbps", "source", "idle_timeout_s", "whep",
+    "published", "whip",
 }
 HALF = {"width": 288, "height": 360}
 
@@ -96,6 +97,7 @@ def test_a_session_is_made_seen_and_closed_and_its_viewers_hear_goodbye(house, m
     assert (session["id"], session["avatar"], session["model"]) == ("desk", "leo", "mouthpiece-256")
     assert (session["state"], session["viewers"], session["source"]) == ("idle", 0, "none")
     assert (session["bitrate_kbps"], session["idle_timeout_s"], session["whep"]) == (700, 0, "/whep/desk")
+    assert (session["published"], session["whip"]) == (False, "/whip/desk")
     assert house.get("/v1/sessions/desk").json == session
     assert [s["id"] for s in house.get("/v1/sessions").json["sessions"]] == ["desk", "live"]
     with Viewer(house.url, session="desk") as viewer:
