@@ -32,7 +32,7 @@ class Painter(nn.Module):
         reference = face[:, 3:6]
         (top, bottom), (left, right) = ROWS, COLUMNS
         band = reference[:, :, top:bottom]
-        edited = self.decoder(band[..., left:right], mouth).clamp(0, 1)
+        edited = self.decoder(band[..., left:right], mouth)
         parts = [reference[:, :, :top], torch.cat([band[..., :left], edited, band[..., right:]], 3)]
         if bottom < SIDE:
             parts.append(reference[:, :, bottom:])
