@@ -26,7 +26,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("stage/audio", &["events", "media", "ring", "stats"]),
     ("stage/mel", &["media", "model"]),
     ("stage/voice", &["bounds", "media"]),
-    ("stage/lipsync", &["bounds", "media", "model"]),
+    ("stage/lipsync", &["bounds", "media", "model", "native"]),
     ("stage/compose", &["avatar", "model", "pool"]),
     ("stage/encode", &["hub", "media", "native", "pool"]),
     ("stage/still", &["pool"]),

@@ -131,7 +131,7 @@ impl Front {
         let mut out = Tensor::new(&memory, [1, plan.steps, plan.width])?;
         sound.extract_tensor_mut().1.fill(0.0);
         out.extract_tensor_mut().1.fill(0.0);
-        let mut binding = net.lock().create_binding()?;
+        let mut binding = net.bind()?;
         for (n, input) in net.inputs.iter().enumerate() {
             if n != plan.roles.sound {
                 bind_constant(&mut binding, input, plan)?;
@@ -182,7 +182,7 @@ impl Front {
                     .bind_input(input, &self.sound)
                     .map_err(|e| net.failed(&e))?;
             }
-            net.run(&self.binding)?;
+            net.run(&mut self.binding)?;
             let steps = &self.out.extract_tensor().1[plan.first * plan.width..];
             for new in steps[..plan.kept * plan.width].chunks_exact(plan.unit) {
                 let at = (self.there.end % capacity) as usize * plan.unit;

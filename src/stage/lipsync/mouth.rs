@@ -37,7 +37,7 @@ impl Mouth {
             let sound_tensor = Tensor::new(&memory, shape)?;
             let face_tensor = Tensor::new(&memory, [1, 6, side, side])?;
             let mut out = Tensor::new(&memory, [1, 3, side, side])?;
-            let mut binding = net.lock().create_binding()?;
+            let mut binding = net.bind()?;
             binding.bind_input(&sound.name, &sound_tensor)?;
             binding.bind_input(&face.name, &face_tensor)?;
             binding.bind_output(&net.outputs[roles.out].name, &mut out)?;
@@ -104,7 +104,7 @@ impl Mouth {
             bound.map_err(|e| self.network.face.failed(&e))?;
         }
         let net = &self.network.face;
-        net.run(&self.binding)?;
+        net.run(&mut self.binding)?;
         let finite = |part: &[f32]| part.iter().fold(true, |all, x| all & x.is_finite());
         if !self.out.extract_tensor().1.chunks(64).all(finite) {
             return Err(net.failed(

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use ort::session::builder::SessionBuilder;
 use ort::session::{IoBinding, Session};
@@ -11,10 +11,13 @@ use ort::value::{Outlet, TensorElementType, ValueType};
 use super::provider::Provider;
 use super::{Error, Runtime};
 use crate::model::weights;
+use crate::native;
 
-/// A network that was loaded. One run at a time.
+/// A network that was loaded.
 pub(super) struct Net {
-    session: Mutex<Session>,
+    session: Session,
+    /// Held through a run on another device than the CPU, which takes one at a time.
+    turn: Mutex<()>,
     pub path: PathBuf,
     pub inputs: Vec<Slot>,
     pub outputs: Vec<Slot>,
@@ -58,20 +61,21 @@ impl Net {
             path: path.to_owned(),
             inputs: session.inputs().iter().map(Slot::of).collect(),
             outputs: session.outputs().iter().map(Slot::of).collect(),
-            session: Mutex::new(session),
+            session,
+            turn: Mutex::default(),
             copies: provider != Provider::Cpu,
         })
     }
 
-    pub fn lock(&self) -> MutexGuard<'_, Session> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn bind(&self) -> ort::Result<IoBinding> {
+        self.session.create_binding()
     }
 
-    pub fn run(&self, binding: &IoBinding) -> Result<(), Error> {
-        self.lock()
-            .run_binding(binding)
-            .map(drop)
-            .map_err(|e| self.failed(&e))
+    /// Runs on what is bound. On the CPU sessions don't wait for one another.
+    pub fn run(&self, binding: &mut IoBinding) -> Result<(), Error> {
+        let turn = || self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.copies.then(turn);
+        native::run_bound(&self.session, binding).map_err(|e| self.failed(&e))
     }
 
     pub fn failed(&self, problem: &dyn Display) -> Error {
