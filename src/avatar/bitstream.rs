@@ -305,26 +305,35 @@ fn copy(
     Ok(())
 }
 
-/// Converts limited-range BT.709 to limited-range BT.601, in place: the product
-/// of the two standards' matrices, in 1/65536.
+/// Converts limited-range BT.709 to limited-range BT.601, in place: the product of
+/// the two standards' matrices, in 1/256, which 16 bits have room for and which is
+/// within one of what more bits give.
 fn to_bt601(size: Size, i420: &mut [u8]) {
+    /// The widest stretch of a row that is converted at a time.
+    const STRETCH: usize = 256;
     let width = size.width;
     let [y, u, v] = size.planes_mut(i420);
     let rows = y.chunks_exact_mut(2 * width);
     let chroma = u
         .chunks_exact_mut(width / 2)
         .zip(v.chunks_exact_mut(width / 2));
+    let mut more = [0_i16; STRETCH];
     for (rows, (u, v)) in rows.zip(chroma) {
         let (upper, lower) = rows.split_at_mut(width);
-        let pairs = upper.chunks_exact_mut(2).zip(lower.chunks_exact_mut(2));
-        for ((upper, lower), (u, v)) in pairs.zip(u.iter_mut().zip(v)) {
-            let (cb, cr) = (i32::from(*u) - 128, i32::from(*v) - 128);
-            let more = (6657 * cb + 12850 * cr + 32768) >> 16;
-            for luma in upper.iter_mut().chain(lower) {
-                *luma = (i32::from(*luma) + more).clamp(0, 255) as u8;
+        let luma = upper.chunks_mut(STRETCH).zip(lower.chunks_mut(STRETCH));
+        let chroma = u.chunks_mut(STRETCH / 2).zip(v.chunks_mut(STRETCH / 2));
+        for ((upper, lower), (u, v)) in luma.zip(chroma) {
+            for ((u, v), more) in u.iter_mut().zip(v).zip(more.chunks_exact_mut(2)) {
+                let (cb, cr) = (i16::from(*u) - 128, i16::from(*v) - 128);
+                more.fill((26 * cb + 50 * cr + 128) >> 8);
+                *u = (128 + cb - ((3 * cb + 28 * cr + 128) >> 8)).clamp(0, 255) as u8;
+                *v = (128 + cr - ((19 * cb + 4 * cr + 128) >> 8)).clamp(0, 255) as u8;
             }
-            *u = (128 + ((64871 * cb - 7252 * cr + 32768) >> 16)).clamp(0, 255) as u8;
-            *v = (128 + ((-4748 * cb + 64448 * cr + 32768) >> 16)).clamp(0, 255) as u8;
+            for luma in [upper, lower] {
+                for (luma, more) in luma.iter_mut().zip(&more) {
+                    *luma = (i16::from(*luma) + more).clamp(0, 255) as u8;
+                }
+            }
         }
     }
 }

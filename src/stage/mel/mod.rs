@@ -233,7 +233,7 @@ impl Analysis {
             .process_with_scratch(&mut self.samples, &mut self.spectrum, &mut self.scratch)
             .expect("the buffers were made by the transform");
         for (magnitude, bin) in self.magnitudes.iter_mut().zip(&self.spectrum) {
-            *magnitude = bin.norm();
+            *magnitude = bin.norm_sqr().sqrt();
         }
         for (cell, strength) in column.iter_mut().zip(self.bank.apply(&self.magnitudes)) {
             let db = 20.0 * strength.max(1e-5).log10() - 20.0;
