@@ -1,11 +1,17 @@
 //! A sound file to a video file, through the same stages, without a clock: as
 //! fast as the machine can, in constant memory.
 //!
-//! Frames are drawn on one thread and encoded on another, at most [`AHEAD`]
-//! apart. A video that was broken off goes on where its last fragment ends: a
-//! while before that is heard again, so that the mouth and the sound's encoder
-//! are what they would have been.
+//! ```text
+//! sound ──chunks──┬▶ draw, frames 0, 2, … ─┬▶ encode, in turn ─▶ file
+//!                 └▶ draw, frames 1, 3, … ─┘
+//! ```
+//!
+//! A frame depends on no other, so each of the threads that draw hears everything
+//! and draws its share. A video that was broken off goes on where its last fragment
+//! ends: a while before that is heard again, so that the mouth and the sound's
+//! encoder are what they would have been.
 
+mod drawing; // chunks -> every n-th frame
 mod identity; // what a video is made of
 
 use std::path::Path;
@@ -13,27 +19,34 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::Serialize;
 
+use self::drawing::{Drawing, Shot};
 pub use self::identity::{Identity, is_whole};
 use crate::avatar::Avatar;
 use crate::media::{AudioChunk, Codec, FRAME_PERIOD, Packet};
 use crate::native;
-use crate::pool::{Frame, FramePool};
+use crate::pool::FramePool;
 use crate::run::library::Library;
-use crate::run::renderer::{self, Renderer, SOURCE};
+use crate::run::renderer::{self, Renderer};
 use crate::stage::audio::file::{self, SoundFile};
 use crate::stage::encode::{self, H264, Opus};
 use crate::stage::voice;
 use crate::stage::write::{self, Left, Mp4Writer};
 use crate::stats::Stats;
 
-/// Frames that wait for the encoder: enough for either thread to have a slow one.
+/// Frames of one drawing thread that wait for the encoder: enough for either to
+/// have a slow one.
 const AHEAD: usize = 2;
 /// Frames in use: those, the one that is encoded and the one that is drawn.
 const FRAMES: usize = AHEAD + 2;
+/// Chunks that wait for a drawing thread: those of the frames that the others draw
+/// meanwhile, with some to spare.
+const HEARD: usize = 8;
+/// Threads that draw at most. A frame takes three times as long to draw as to encode,
+/// which only one thread can do.
+const MOST_DRAWING: usize = 4;
 /// Sound that is heard again before a video goes on: the noise floor looks back
 /// 3 s, a model and an encoder less.
 const WARM_UP: Duration = Duration::from_secs(4);
@@ -159,7 +172,7 @@ pub fn left(job: &Job<'_>) -> Result<Option<Left>, Error> {
 pub fn render(
     job: &Job<'_>,
     left: Option<Left>,
-    mut progress: impl FnMut(Duration),
+    progress: impl FnMut(Duration),
 ) -> Result<Report, Error> {
     let (started, cpu) = (Instant::now(), native::process_cpu_time());
     let stats = Stats::new();
@@ -170,11 +183,28 @@ pub fn render(
     {
         return Err(Error::Same(job.out.to_owned()));
     }
-    let pool = FramePool::new(FRAMES, job.avatar.size);
     let model = job.library.configured();
-    let mut renderer = Renderer::new(job.avatar, &model, job.voice, pool, &stats, started)?;
-    let mut opus = Opus::new(job.encode)?;
     let start = frames(left.as_ref().map_or(Duration::ZERO, Left::end));
+    let from = frames(start.saturating_sub(WARM_UP));
+    sound.skip((from.as_millis() / FRAME_PERIOD.as_millis()) as u64)?;
+    // A front end makes its features one after the other, and isn't run twice for them.
+    let threads = match model.bundle.audio {
+        Some(_) => 1,
+        None => thread::available_parallelism().map_or(1, usize::from),
+    };
+    let threads = threads.min(MOST_DRAWING);
+    let drawing = |nth: usize| -> Result<Drawing, Error> {
+        let pool = FramePool::new(FRAMES, job.avatar.size);
+        let renderer = Renderer::new(job.avatar, &model, job.voice, pool, &stats, started)?;
+        Ok(Drawing {
+            renderer,
+            share: (nth as u64, threads as u64),
+            from,
+            start,
+        })
+    };
+    let drawings: Vec<_> = (0..threads).map(drawing).collect::<Result<_, _>>()?;
+    let opus = Opus::new(job.encode)?;
     let mut coder = Coder {
         h264: H264::new(job.encode, job.avatar.size)?,
         file: match left {
@@ -182,63 +212,43 @@ pub fn render(
             None => Mp4Writer::create(job.out, job.avatar.size, Some(opus.pre_skip()))?
                 .noted(Identity::of(job)?.note()),
         },
+        opus,
         stats: Arc::clone(&stats),
+        end: from,
     };
-    let mut pts = frames(start.saturating_sub(WARM_UP));
-    sound.skip((pts.as_millis() / FRAME_PERIOD.as_millis()) as u64)?;
-    let mut chunk = AudioChunk::SILENCE;
-    let (mut heard, mut ended) = (pts, false);
-    let (give, take) = bounded(AHEAD);
-    let seconds = thread::scope(|scope| {
-        let encoder = thread::Builder::new()
-            .name("encode".into())
-            .spawn_scoped(scope, move || coder.run(&take).map(|()| coder.file))
-            .map_err(Error::Thread)?;
-        let draw = || -> Result<Duration, Error> {
-            // Whatever ends this, the channel closes with it, and the encoder ends.
-            let give = give;
-            loop {
-                while renderer.lacks() > 0 {
-                    let enough = job.most.is_some_and(|most| heard >= most);
-                    ended = ended || enough || !sound.next(&mut chunk)?;
-                    if ended {
-                        // The last frames look ahead into silence.
-                        renderer.hear(&AudioChunk::SILENCE, SOURCE);
-                    } else {
-                        renderer.hear(&chunk, SOURCE);
-                        heard += FRAME_PERIOD;
-                    }
-                }
-                if heard <= pts {
-                    return Ok(pts);
-                }
-                if pts < start {
-                    let played = renderer.play(Instant::now(), pts, false, |_| {});
-                    opus.encode(&played.ok_or(Error::Clip)?.chunk.sound)?;
-                    pts += FRAME_PERIOD;
-                    continue;
-                }
-                let played = renderer.play_waiting(Instant::now(), pts);
-                let (chunk, frame) = played
-                    .and_then(|played| Some((played.chunk, played.frame?)))
-                    .ok_or(Error::Clip)?;
-                let sound = opus.encode(&chunk.sound)?;
-                if give.send(Shot { sound, frame }).is_err() {
-                    // The encoder ended, and says why.
-                    return Ok(pts);
-                }
-                pts += FRAME_PERIOD;
-                progress(pts);
-            }
-        };
-        let drawn = draw();
-        let encoded = encoder
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let (seconds, file) = (drawn?, encoded?);
-        file.finish()?;
-        Ok::<_, Error>(seconds.as_secs_f64())
+    thread::scope(|scope| {
+        let spawn = |name: &str| thread::Builder::new().name(name.into());
+        let (mut heard, mut drawn, mut threads) = (Vec::new(), Vec::new(), Vec::new());
+        for drawing in drawings {
+            let (chunks, hears) = bounded(HEARD);
+            let (shots, takes) = bounded(AHEAD);
+            let run = move || drawing.run(&hears, &shots);
+            threads.push(
+                spawn("draw")
+                    .spawn_scoped(scope, run)
+                    .map_err(Error::Thread)?,
+            );
+            heard.push(chunks);
+            drawn.push(takes);
+        }
+        let most = job.most.map(|most| most.saturating_sub(from));
+        let hear = move || hear(&mut sound, most, &heard);
+        threads.push(
+            spawn("hear")
+                .spawn_scoped(scope, hear)
+                .map_err(Error::Thread)?,
+        );
+        let encoded = coder.run(&drawn, progress);
+        // Whoever still gives something learns that nobody takes it, and ends.
+        drop(drawn);
+        for thread in threads {
+            let ended = thread.join();
+            ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        }
+        encoded
     })?;
+    let seconds = coder.end.as_secs_f64();
+    coder.file.finish()?;
     let wall_s = started.elapsed().as_secs_f64();
     let made_s = seconds - start.as_secs_f64();
     let stages = stats.stages().into_iter();
@@ -274,24 +284,51 @@ fn frames(time: Duration) -> Duration {
     FRAME_PERIOD * (time.as_millis() / FRAME_PERIOD.as_millis()) as u32
 }
 
-/// A frame and its sound, on their way to the file.
-struct Shot {
-    sound: [Bytes; 2],
-    frame: Frame,
+/// Gives each of `drawings` all sound, `most` of it if that is said.
+fn hear(
+    sound: &mut SoundFile,
+    most: Option<Duration>,
+    drawings: &[Sender<AudioChunk>],
+) -> Result<(), Error> {
+    let mut chunk = AudioChunk::SILENCE;
+    let mut heard = Duration::ZERO;
+    while most.is_none_or(|most| heard < most) && sound.next(&mut chunk)? {
+        heard += FRAME_PERIOD;
+        if drawings.iter().any(|drawing| drawing.send(chunk).is_err()) {
+            // It ended early, and says why.
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// From frames to the file.
 struct Coder {
+    opus: Opus,
     h264: H264,
     file: Mp4Writer,
     stats: Arc<Stats>,
+    /// Where the video ends so far.
+    end: Duration,
 }
 
 impl Coder {
-    /// Encodes and writes all that comes.
-    fn run(&mut self, shots: &Receiver<Shot>) -> Result<(), Error> {
-        for Shot { sound, frame } in shots {
-            let pts = frame.pts;
+    /// Encodes and writes all that `drawn` gives in turn. `progress` hears how far it is.
+    fn run(
+        &mut self,
+        drawn: &[Receiver<Shot>],
+        mut progress: impl FnMut(Duration),
+    ) -> Result<(), Error> {
+        for shots in drawn.iter().cycle() {
+            let Ok(Shot { pts, chunk, frame }) = shots.recv() else {
+                break;
+            };
+            let sound = self.opus.encode(&chunk.sound)?;
+            self.end = pts + FRAME_PERIOD;
+            let Some(frame) = frame else {
+                // Only heard, so that the encoder is what it was.
+                continue;
+            };
             for (n, data) in (0..).zip(sound) {
                 self.file.write(&Packet {
                     codec: Codec::Opus,
@@ -312,6 +349,7 @@ impl Coder {
                 accepted: None,
                 data: picture.data,
             })?;
+            progress(self.end);
         }
         Ok(())
     }
