@@ -12,13 +12,11 @@ use mouthpiece::program::interrupted;
 use mouthpiece::run::soak::limits::Limits;
 use mouthpiece::run::soak::record::{Outcome, Phase, Record};
 use mouthpiece::run::soak::server::Launch;
-use mouthpiece::run::soak::{self, Plan, Tell, report, verdict};
+use mouthpiece::run::soak::{self, GUESTS, Plan, Tell, report, verdict};
 use mouthpiece::stage::audio::Source;
 
 use crate::Settings;
 
-/// Seats for viewers beside those who are always there.
-const GUESTS: usize = 4;
 /// Seconds between two plain lines where there is no terminal.
 const LINE: u64 = 60;
 
@@ -33,6 +31,9 @@ pub struct Soak {
     /// Seconds after which one viewer leaves and another comes.
     #[arg(long, value_name = "SECONDS", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=3600))]
     churn: u64,
+    /// Viewers who come, see and go in their phase. Left out: a hundred in an hour.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    joins: Option<u32>,
     /// The folder for what is found.
     #[arg(long, value_name = "DIR", required = true)]
     out: Option<PathBuf>,
@@ -86,6 +87,7 @@ fn begin(settings: &Settings, soak: &Soak, out: &Path) -> anyhow::Result<()> {
         minutes: soak.minutes,
         viewers: soak.viewers.into(),
         churn: Duration::from_secs(soak.churn),
+        joins: soak.joins.map(|joins| joins as usize),
         out: out.to_owned(),
         launch: Launch {
             program: std::env::current_exe()?,

@@ -55,10 +55,21 @@ impl Crowd {
         self.fill().await
     }
 
-    /// One more comes, sees, and leaves.
-    pub async fn guest(&mut self) -> Result<(), Error> {
-        let guest = Viewer::watching(self.http, LIVE, &self.meter).await?;
-        self.goes(guest).await
+    /// So many more come at once, see, and leave.
+    pub async fn guests(&mut self, count: usize) -> Result<(), Error> {
+        let coming = (0..count).map(|_| {
+            let (http, meter) = (self.http, Arc::clone(&self.meter));
+            tokio::spawn(async move { Viewer::watching(http, LIVE, &meter).await })
+        });
+        let mut came = Ok(());
+        for guest in coming.collect::<Vec<_>>() {
+            let guest = guest.await.expect("a viewer doesn't panic");
+            came = match guest {
+                Ok(guest) => came.and(self.goes(guest).await),
+                Err(error) => came.and(Err(error)),
+            };
+        }
+        came
     }
 
     /// All leave.

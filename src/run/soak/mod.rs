@@ -39,6 +39,8 @@ use viewer::Meter;
 
 /// How long the viewers may take to leave when the run is over.
 const GOODBYE: Duration = Duration::from_secs(10);
+/// Viewers who come at a time, beside those who are always there.
+pub const GUESTS: usize = 4;
 
 /// What is to be run.
 pub struct Plan {
@@ -48,6 +50,8 @@ pub struct Plan {
     pub viewers: usize,
     /// Time after which one of them leaves and another comes.
     pub churn: Duration,
+    /// Viewers who come, see and go in their phase; by the time that there is if not said.
+    pub joins: Option<usize>,
     /// The folder of the files.
     pub out: PathBuf,
     /// How the server is started.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::http::Http;
 use super::viewer::Viewer;
-use super::{Soak, Trouble, sound};
+use super::{GUESTS, Soak, Trouble, sound};
 
 mod apart;
 
@@ -52,14 +52,14 @@ impl Soak<'_> {
         .await;
         for (phase, length) in [
             ("speech-short", self.seconds(20, 4)),
-            ("speech-long", self.seconds(300, 16)),
+            ("speech-long", self.seconds(720, 16)),
         ] {
             let what = format!("one speech of {} s", length.as_secs());
             self.phase(phase, what, async |soak| soak.speech("live", length).await)
                 .await;
         }
-        let joins = self.times(100, 10);
-        let what = format!("{joins} viewers come, see and go");
+        let joins = self.plan.joins.unwrap_or_else(|| self.times(100, 10));
+        let what = format!("{joins} viewers come, see and go, {GUESTS} at a time");
         self.phase("joins", what, async |soak| soak.joins(joins).await)
             .await;
         let sessions = self.times(2, 1);
@@ -144,8 +144,8 @@ impl Soak<'_> {
     }
 
     async fn joins(&mut self, times: usize) -> Done {
-        for _ in 0..times {
-            self.crowd.guest().await?;
+        for first in (0..times).step_by(GUESTS) {
+            self.crowd.guests(GUESTS.min(times - first)).await?;
         }
         self.only_the_crowd().await
     }

@@ -148,7 +148,7 @@ impl Viewer {
         let offer = self.peer.create_offer(None).await?;
         self.peer.set_local_description(offer).await?;
         // With all candidates, as WHEP has it; without them it fails below.
-        let _late = timeout(PATIENCE, gathered.wait_for(|gathered| *gathered)).await;
+        drop(timeout(PATIENCE, gathered.wait_for(|gathered| *gathered)).await);
         let offer = self.peer.local_description().await;
         let offer = offer.ok_or(Error::Answer("no offer before it"))?.sdp;
         offered.send_replace(Instant::now());
