@@ -128,6 +128,7 @@ impl Bench {
                 speech: &speech::Config::default(),
                 voice: &voice::Config::default(),
                 encode: &encode::Config::default(),
+                within: None,
                 idle_timeout: Duration::ZERO,
             },
             false,

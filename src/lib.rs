@@ -74,6 +74,7 @@ pub mod program;
 pub mod remote;
 pub mod ring;
 pub mod run;
+mod scale;
 pub mod stage;
 pub mod stats;
 pub mod toml_text;

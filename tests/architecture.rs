@@ -16,10 +16,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("program", &["native"]),
     ("memory", &["bounds", "process"]),
     ("pool", &[]),
+    ("scale", &[]),
     ("native", &["media", "pool"]),
     ("hub", &["media"]),
     ("model", &["toml_text"]),
-    ("avatar", &["media", "pool", "toml_text"]),
+    ("avatar", &["media", "pool", "scale", "toml_text"]),
     ("remote", &[]),
     ("stage/chat", &["bounds", "remote"]),
     ("stage/tts", &["bounds", "remote"]),
@@ -27,7 +28,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("stage/mel", &["media", "model"]),
     ("stage/voice", &["bounds", "media"]),
     ("stage/lipsync", &["bounds", "media", "model", "native"]),
-    ("stage/compose", &["avatar", "model", "pool"]),
+    ("stage/compose", &["avatar", "model", "pool", "scale"]),
     ("stage/encode", &["hub", "media", "native", "pool"]),
     ("stage/still", &["pool"]),
     ("stage/send", &["bounds", "events", "hub", "media", "stats"]),
@@ -55,8 +56,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "control",
         &[
-            "avatar", "bounds", "control", "events", "hub", "media", "memory", "model", "native",
-            "process", "remote", "run", "stage", "stats",
+            "avatar", "bounds", "control", "events", "hub", "media", "memory", "model",
+            "native", "pool", "process", "remote", "run", "stage", "stats",
         ],
     ),
     (

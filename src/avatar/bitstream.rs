@@ -19,6 +19,7 @@ use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
 
 use super::Error;
+use super::shrink::Shrinker;
 use crate::pool::Size;
 
 /// Largest clip: its compressed bytes stay in memory.
@@ -56,6 +57,9 @@ pub(super) struct Bitstream {
     bytes: Vec<u8>,
     units: Vec<Unit>,
     colour: Colour,
+    /// Size of what is decoded.
+    pub filmed: Size,
+    /// Size of what is made of it.
     size: Size,
 }
 
@@ -67,8 +71,9 @@ struct Unit {
 }
 
 impl Bitstream {
-    /// Reads the whole video track of the MP4 file at `path`.
-    pub fn read(path: &Path, colour: Colour, size: Size) -> Result<Self, Error> {
+    /// Reads the whole video track of the MP4 file at `path`, of the first size, to be
+    /// shown at the second.
+    pub fn read(path: &Path, colour: Colour, sizes: [Size; 2]) -> Result<Self, Error> {
         let broken = |problem: String| Error::broken(path, problem);
         let file = File::open(path).map_err(|source| Error::Read {
             path: path.to_owned(),
@@ -115,7 +120,8 @@ impl Bitstream {
             bytes: Vec::new(),
             units: Vec::new(),
             colour,
-            size,
+            filmed: sizes[0],
+            size: sizes[1],
         };
         loop {
             match reader.next_packet() {
@@ -219,6 +225,7 @@ fn parameter_sets(config: &[u8]) -> Option<(usize, Vec<u8>)> {
 /// Decodes a [`Bitstream`] forwards, and jumps to key frames.
 pub(super) struct Pictures {
     decoder: Decoder,
+    shrinker: Shrinker,
     next_unit: usize,
     next_picture: usize,
 }
@@ -229,6 +236,7 @@ impl Pictures {
         let config = DecoderConfig::new();
         Ok(Self {
             decoder: Decoder::with_api_config(OpenH264API::from_source(), config)?,
+            shrinker: Shrinker::default(),
             next_unit: 0,
             next_picture: 0,
         })
@@ -259,7 +267,7 @@ impl Pictures {
                     continue;
                 };
                 if wanted {
-                    copy(&picture, clip, i420)?;
+                    copy(&picture, clip, &mut self.shrinker, i420)?;
                 }
                 self.next_picture += 1;
             } else {
@@ -268,7 +276,7 @@ impl Pictures {
                 let Some(picture) = late.get(index - self.next_picture) else {
                     return Err(openh264::Error::msg("the clip ends early"));
                 };
-                copy(picture, clip, i420)?;
+                copy(picture, clip, &mut self.shrinker, i420)?;
                 self.next_picture = clip.len();
                 return Ok(());
             }
@@ -280,25 +288,30 @@ impl Pictures {
 fn copy(
     picture: &DecodedYUV<'_>,
     clip: &Bitstream,
+    shrinker: &mut Shrinker,
     i420: &mut [u8],
 ) -> Result<(), openh264::Error> {
-    let Size { width, height } = clip.size;
-    if picture.dimensions() != (width, height) {
+    let (filmed, size) = (clip.filmed, clip.size);
+    if picture.dimensions() != (filmed.width, filmed.height) {
         return Err(openh264::Error::msg("a picture has another size"));
     }
-    let strides = picture.strides();
-    let planes = clip.size.planes_mut(i420);
-    for ((to, from), (stride, columns)) in planes
+    let (luma, u, v) = picture.strides();
+    let planes = size.planes_mut(i420);
+    for ((to, from), (stride, part)) in planes
         .into_iter()
         .zip([picture.y(), picture.u(), picture.v()])
-        .zip([
-            (strides.0, width),
-            (strides.1, width / 2),
-            (strides.2, width / 2),
-        ])
+        .zip([(luma, 1), (u, 2), (v, 2)])
     {
-        for (to, from) in to.chunks_exact_mut(columns).zip(from.chunks(stride)) {
-            to.copy_from_slice(&from[..columns]);
+        let [filmed, size] = [filmed, size].map(|of| Size {
+            width: of.width / part,
+            height: of.height / part,
+        });
+        if size != filmed {
+            shrinker.shrink(from, stride, filmed, size, to);
+            continue;
+        }
+        for (to, from) in to.chunks_exact_mut(size.width).zip(from.chunks(stride)) {
+            to.copy_from_slice(&from[..size.width]);
         }
     }
     clip.colour.to_bt601(clip.size, i420);

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::bitstream::{Bitstream, Pictures};
-use super::{Colour, Error, Face};
+use super::{Colour, Error, Face, shrink};
 use crate::pool::Size;
 
 /// Frames that are decoded when a clip is opened, to see that they can be: two
@@ -153,14 +153,20 @@ pub struct Clip {
 }
 
 impl Clip {
-    /// Reads the video at `path`; `faces` has an entry for each of its frames.
+    /// Reads the video at `path`, of the first size, whose pictures shall have the
+    /// second one; `faces` has an entry for each of its frames.
     pub(super) fn open(
         path: &Path,
         colour: Colour,
-        size: Size,
-        faces: Vec<Option<Face>>,
+        [filmed, size]: [Size; 2],
+        mut faces: Vec<Option<Face>>,
     ) -> Result<Self, Error> {
-        let bitstream = Bitstream::read(path, colour, size)?;
+        let bitstream = Bitstream::read(path, colour, [filmed, size])?;
+        if size != filmed {
+            for face in faces.iter_mut().flatten() {
+                *face = shrink::face(*face, filmed, size);
+            }
+        }
         let clip = Self {
             cache: Cache::new(bitstream.len()),
             decoded: Arc::default(),
@@ -188,7 +194,7 @@ impl Clip {
             pictures
                 .decode(&self.bitstream, n, &mut i420)
                 .map_err(|e| {
-                    let Size { width, height } = self.size;
+                    let Size { width, height } = self.bitstream.filmed;
                     let problem = format!(
                         "frame {n} can't be decoded as {width}x{height} ({e}): encode the clip anew, or mend width and height in avatar.toml"
                     );

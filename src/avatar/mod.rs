@@ -7,6 +7,7 @@ mod bitstream; // MP4 -> access units -> I420 pictures
 mod clip; // a video, its faces, its cache
 mod manifest; // what a bundle says of itself
 mod player; // decoded ahead on a thread
+mod shrink; // a clip's pictures at a smaller size
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -94,6 +95,8 @@ pub struct Avatar {
     pub credits: String,
     /// Size of every picture of every clip.
     pub size: Size,
+    /// Size that they are decoded at, of which the other is made.
+    pub filmed: Size,
     clips: BTreeMap<String, Arc<Clip>>,
 }
 
@@ -105,16 +108,27 @@ impl Avatar {
     ///
     /// One sentence that names the file, what is wrong, and what to do.
     pub fn open(folder: &Path) -> Result<Self, Error> {
+        Self::open_within(folder, None)
+    }
+
+    /// Opens the bundle in `folder`, with pictures that lie within a size and keep
+    /// their shape. They never become larger.
+    ///
+    /// # Errors
+    ///
+    /// As [`Avatar::open`].
+    pub fn open_within(folder: &Path, within: Option<Size>) -> Result<Self, Error> {
         let path = folder.join(MANIFEST_FILE);
         let manifest = Manifest::read(&path)?;
-        let size = manifest.size();
+        let filmed = manifest.size();
+        let size = within.map_or(filmed, |within| shrink::fit(filmed, within));
         let mut clips = BTreeMap::new();
         for (name, clip) in &manifest.clips {
             let track = folder.join(plain(&path, &clip.faces)?);
-            let faces = read_track(&track, size)?;
+            let faces = read_track(&track, filmed)?;
             let video = folder.join(plain(&path, &clip.video)?);
             let frames = faces.len();
-            let clip = Clip::open(&video, clip.colour, size, faces)?;
+            let clip = Clip::open(&video, clip.colour, [filmed, size], faces)?;
             if clip.len() != frames {
                 let problem = format!(
                     "{frames} frames are tracked, but {} has {}: make the track anew from this video",
@@ -133,6 +147,7 @@ impl Avatar {
             name: manifest.name,
             credits: manifest.credits,
             size,
+            filmed,
             clips,
         })
     }

@@ -66,7 +66,7 @@ pub fn run(settings: &Settings, with_window: bool) -> anyhow::Result<()> {
         .build()?;
     let viewers = runtime.block_on(Viewers::bind(&config.media))?;
     let avatars = Avatars::new(&assets);
-    let shown = avatars.get(&config.show.avatar)?;
+    let shown = avatars.get(&config.show.avatar, None)?;
     let (library, formula) = super::open_model_within(config, &assets, &shown)?;
     let clip_cache = super::clip_cache(config, &formula);
     let sessions = Sessions::new(kit(config, &assets, avatars, &library));

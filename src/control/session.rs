@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::App;
 use super::problem::{Kind, Problem};
 use crate::memory::Level;
+use crate::pool;
 use crate::run::session::{ChangeError, Session};
 use crate::run::sessions::{Changes, Error, Wanted};
 use crate::stage::audio::Source;
@@ -31,6 +32,9 @@ pub(super) struct New {
     avatar: Option<String>,
     model: Option<String>,
     source: Option<Source>,
+    /// Pictures become the largest of the avatar's shape that lie within it, and
+    /// never larger than its clips. Left out: as those are.
+    size: Option<Size>,
     bitrate_kbps: Option<u32>,
     idle_timeout_s: Option<u64>,
 }
@@ -71,7 +75,9 @@ pub(super) struct Shown {
     whip: String,
 }
 
-#[derive(Serialize, ToSchema)]
+/// Size of pictures, in pixels.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct Size {
     width: usize,
     height: usize,
@@ -166,6 +172,9 @@ pub(super) async fn create(
         avatar: new.avatar,
         model: new.model,
         source: new.source,
+        within: new
+            .size
+            .map(|Size { width, height }| pool::Size { width, height }),
         video_kbps: new.bitrate_kbps,
         idle_timeout_s: new.idle_timeout_s,
     };

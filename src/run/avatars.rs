@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
 use crate::avatar::{self, Avatar, is_id};
+use crate::pool::Size;
 
 /// Why an avatar can't be had.
 #[derive(Debug, thiserror::Error)]
@@ -20,10 +21,13 @@ pub enum Error {
     Bundle(#[from] avatar::Error),
 }
 
-/// The avatars that are open, by id.
+/// An avatar's id, and the size within which its pictures are to lie.
+type Wanted = (String, Option<Size>);
+
+/// The avatars that are open.
 pub struct Avatars {
     folder: PathBuf,
-    open: Mutex<BTreeMap<String, Open>>,
+    open: Mutex<BTreeMap<Wanted, Open>>,
     /// Held while one is opened: two that come at once share it.
     opening: Mutex<()>,
 }
@@ -45,35 +49,36 @@ impl Avatars {
         }
     }
 
-    /// The avatar `id`, opened and checked. One that is open already is shared,
-    /// unless it was made anew since.
+    /// The avatar `id`, opened and checked, with pictures that lie `within` a size.
+    /// One that is open already is shared, unless it was made anew since.
     ///
     /// # Errors
     ///
     /// When there is none, or it is broken.
-    pub fn get(&self, id: &str) -> Result<Arc<Avatar>, Error> {
+    pub fn get(&self, id: &str, within: Option<Size>) -> Result<Arc<Avatar>, Error> {
         if !is_id(id) {
             return Err(Error::Id(id.to_owned()));
         }
         let folder = self.folder.join(id);
+        let wanted = (id.to_owned(), within);
         let manifest = fs::metadata(folder.join("avatar.toml"));
         let changed = manifest.and_then(|file| file.modified()).ok();
         let _one_at_a_time = lock(&self.opening);
         let here = lock(&self.open)
-            .get(id)
+            .get(&wanted)
             .filter(|open| open.changed == changed)
             .and_then(|open| open.avatar.upgrade());
         if let Some(avatar) = here {
             return Ok(avatar);
         }
-        let avatar = Arc::new(Avatar::open(&folder)?);
+        let avatar = Arc::new(Avatar::open_within(&folder, within)?);
         let mut all = lock(&self.open);
         all.retain(|_, open| open.avatar.strong_count() > 0);
         let open = Open {
             avatar: Arc::downgrade(&avatar),
             changed,
         };
-        all.insert(id.to_owned(), open);
+        all.insert(wanted, open);
         Ok(avatar)
     }
 
@@ -97,13 +102,20 @@ mod tests {
     fn whoever_shows_the_same_avatar_shares_it_and_the_last_one_closes_it() {
         let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
         let avatars = Avatars::new(&assets);
-        let (one, two) = (avatars.get("ava"), avatars.get("ava"));
+        let (one, two) = (avatars.get("ava", None), avatars.get("ava", None));
         let (one, two) = (one.expect("bundled"), two.expect("bundled"));
         assert!(Arc::ptr_eq(&one, &two));
         assert_eq!(avatars.shown().len(), 1);
-        let leo = avatars.get("leo").expect("bundled");
+        let leo = avatars.get("leo", None).expect("bundled");
         assert_eq!(avatars.shown().len(), 2);
-        drop((one, leo));
+        let within = Size {
+            width: 100,
+            height: 400,
+        };
+        let small = avatars.get("ava", Some(within)).expect("bundled");
+        assert_eq!((small.size.width, small.size.height), (100, 126));
+        assert_eq!(avatars.shown().len(), 3);
+        drop((one, leo, small));
         assert_eq!(avatars.shown().len(), 1);
         drop(two);
         assert!(avatars.shown().is_empty());
@@ -113,7 +125,10 @@ mod tests {
     fn what_is_no_id_never_becomes_a_path() {
         let avatars = Avatars::new(Path::new("/nowhere"));
         for id in ["../ava", "", "/etc", "a/b", "nobody"] {
-            let error = avatars.get(id).expect_err("there is none").to_string();
+            let error = avatars
+                .get(id, None)
+                .expect_err("there is none")
+                .to_string();
             assert!(error.contains(if id == "nobody" { "nobody" } else { "letters" }));
         }
     }

@@ -7,7 +7,6 @@
 
 use crate::avatar::{Avatar, SPARE};
 use crate::memory::Formula;
-use crate::pool::Size;
 use crate::run::session::FRAMES;
 use crate::stage::send::{PUBLISHER_BYTES, VIEWER_BYTES};
 
@@ -19,9 +18,9 @@ const RUNTIME: u64 = 20 << 20;
 /// What a session takes whatever its pictures' size: stacks, Opus, what it hears
 /// with, speech that was decoded ahead.
 const SESSION: u64 = 6 << 20;
-/// What decodes the clip and encodes its pictures as H.264, in pictures: 19 MB.
-const H264: u64 = 32;
-/// What decodes one more clip, in pictures.
+/// What encodes pictures as H.264, in pictures, and what decodes a clip, in those of
+/// its own size: 19 MB for both.
+const ENCODER: u64 = 16;
 const DECODER: u64 = 16;
 /// What encodes them as VP8, while somebody wants that: 14 MB.
 const VP8: u64 = 24;
@@ -36,27 +35,27 @@ pub fn formula(budget: u64, avatar: &Avatar, model: (&str, u64), viewers: u32) -
         .with("ONNX Runtime", RUNTIME)
         .with(format!("model {id}"), bytes)
         .with(format!("clips of {}", avatar.id), clips as u64)
-        .with("session live", session(avatar.size))
+        .with("session live", session(avatar))
         .with(
             format!("viewers, {viewers} at most,"),
             u64::from(viewers) * VIEWER_BYTES,
         )
 }
 
-/// What one more session of pictures of this size takes, in bytes, with a voice that
-/// is published for it.
-pub fn session(size: Size) -> u64 {
-    SESSION + PUBLISHER_BYTES + VP8 * size.i420_bytes() as u64 + swap(size)
+/// What one more session of `avatar` takes, in bytes, with a voice that is published
+/// for it.
+pub fn session(avatar: &Avatar) -> u64 {
+    SESSION + PUBLISHER_BYTES + VP8 * avatar.size.i420_bytes() as u64 + swap(avatar)
 }
 
-/// What an action takes while it plays, of pictures of this size, in bytes.
-pub fn action(size: Size) -> u64 {
-    (SPARE as u64 + DECODER) * size.i420_bytes() as u64
+/// What an action of `avatar` takes while it plays, in bytes.
+pub fn action(avatar: &Avatar) -> u64 {
+    (SPARE * avatar.size.i420_bytes()) as u64 + DECODER * avatar.filmed.i420_bytes() as u64
 }
 
-/// What a session takes for a moment to show another avatar, of pictures of this
-/// size: the new one is made ready before the one before goes.
-pub fn swap(size: Size) -> u64 {
-    let pictures = (FRAMES + SPARE) as u64 + H264;
-    pictures * size.i420_bytes() as u64
+/// What a session takes for a moment to show `avatar` instead of another, in bytes:
+/// the new one is made ready before the one before goes.
+pub fn swap(avatar: &Avatar) -> u64 {
+    let pictures = (FRAMES + SPARE) as u64 + ENCODER;
+    pictures * avatar.size.i420_bytes() as u64 + DECODER * avatar.filmed.i420_bytes() as u64
 }

@@ -20,7 +20,7 @@ use crate::avatar::Avatar;
 use crate::events::Event;
 use crate::hub::Hub;
 use crate::media::AudioChunk;
-use crate::pool::{Frame, FramePool};
+use crate::pool::{Frame, FramePool, Size};
 use crate::ring::{self, ring};
 use crate::run::history::History;
 use crate::run::library::Model;
@@ -95,6 +95,8 @@ pub struct Parts<'p> {
     pub voice: &'p voice::Config,
     /// How pictures and sound are coded.
     pub encode: &'p encode::Config,
+    /// The size within which its pictures are to lie, whoever talks.
+    pub within: Option<Size>,
     /// How long nobody may watch or feed it before it is closed. Zero: for ever.
     pub idle_timeout: Duration,
 }
@@ -111,6 +113,8 @@ pub struct Session {
     pub speech: Speech,
     /// How long nobody may watch or feed it before it is closed. Zero: for ever.
     pub idle_timeout: Duration,
+    /// The size within which its pictures are to lie, whoever talks.
+    pub within: Option<Size>,
     /// When it began.
     pub started: Instant,
     /// Held by a text until its first sound is in the queue, so that texts are said
@@ -219,6 +223,7 @@ impl Session {
             stats,
             speech,
             idle_timeout: parts.idle_timeout,
+            within: parts.within,
             started: now,
             texts: tokio::sync::Mutex::default(),
             history: Mutex::default(),

@@ -4,6 +4,7 @@
 //! that makes, changes or closes one is for a thread that must not wait.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use crate::avatar::{Avatar, IDLE, is_id};
 use crate::bounds::within;
 use crate::model::Bundle;
 use crate::native;
+use crate::pool::Size;
 use crate::process::resident;
 use crate::run::admission;
 use crate::run::avatars::Avatars;
@@ -33,6 +35,8 @@ pub const LIVE: &str = "live";
 /// Rounds of an action: an hour and more of most. Who wants it for ever wants an avatar
 /// whose idle clip it is.
 const MOST_LOOPS: u32 = 1_000;
+/// Sides of the size that a session's pictures may be held to, as those of a clip.
+const SIDES: RangeInclusive<usize> = 64..=4096;
 
 /// Every session that runs.
 pub struct Sessions {
@@ -63,7 +67,7 @@ impl Sessions {
     ///
     /// When it can't be started.
     pub fn start_live(&self, preview: bool) -> Result<Arc<Session>, Error> {
-        let avatar = self.kit.avatars.get(&self.kit.avatar)?;
+        let avatar = self.kit.avatars.get(&self.kit.avatar, None)?;
         let place = self.reserve(LIVE)?;
         let parts = self.parts(LIVE, avatar, self.kit.library.configured());
         Ok(place.fill(Session::start(parts, preview)?))
@@ -83,6 +87,10 @@ impl Sessions {
             .idle_timeout_s
             .unwrap_or(self.kit.sessions.idle_timeout_s);
         within("idle_timeout_s", idle_timeout_s, 0..=LONGEST_IDLE_S)?;
+        if let Some(Size { width, height }) = wanted.within {
+            within("size.width", width, SIDES)?;
+            within("size.height", height, SIDES)?;
+        }
         let audio = audio::Config {
             source: wanted.source.unwrap_or(Source::None),
             ..audio::Config::default()
@@ -97,13 +105,14 @@ impl Sessions {
         self.has_time()?;
         let _casting = self.casting.read();
         let avatar = wanted.avatar.as_ref().unwrap_or(&self.kit.avatar);
-        let avatar = self.kit.avatars.get(avatar)?;
-        self.has_room(&avatar, needs::session(avatar.size))?;
+        let avatar = self.kit.avatars.get(avatar, wanted.within)?;
+        self.has_room(&avatar, needs::session(&avatar))?;
         let model = match wanted.model {
             Some(model) => self.model(&model)?,
             None => self.kit.library.configured(),
         };
         let parts = Parts {
+            within: wanted.within,
             audio: &audio,
             encode: &encode,
             idle_timeout: Duration::from_secs(idle_timeout_s),
@@ -125,10 +134,11 @@ impl Sessions {
             Session::check_video_kbps(kbps)?;
         }
         let _casting = self.casting.read();
-        let avatar = changes.avatar.map(|id| self.kit.avatars.get(&id));
+        let avatar = changes.avatar;
+        let avatar = avatar.map(|id| self.kit.avatars.get(&id, session.within));
         let avatar = avatar.transpose()?;
         if let Some(avatar) = &avatar {
-            self.has_room(avatar, needs::swap(avatar.size))?;
+            self.has_room(avatar, needs::swap(avatar))?;
         }
         let model = changes.model.map(|id| self.model(&id)).transpose()?;
         if let Some(source) = changes.source {
@@ -152,7 +162,7 @@ impl Sessions {
         within("loops", loops, 1..=MOST_LOOPS)?;
         if clip != IDLE {
             let avatar = session.cast().avatar;
-            self.has_room(&avatar, needs::action(avatar.size))?;
+            self.has_room(&avatar, needs::action(&avatar))?;
         }
         Ok(session.act(clip, when, loops)?)
     }
@@ -276,6 +286,7 @@ impl Sessions {
             speech: &kit.speech,
             voice: &kit.voice,
             encode: &kit.encode,
+            within: None,
             idle_timeout: Duration::ZERO,
         }
     }

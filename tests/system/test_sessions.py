@@ -112,6 +112,25 @@ def test_a_session_is_made_seen_and_closed_and_its_viewers_hear_goodbye(house, m
     assert [s["id"] for s in house.get("/v1/status").json["sessions"]] == ["live"]
 
 
+def test_a_size_holds_a_sessions_pictures_whoever_is_shown(house, made):
+    within = {"width": 600, "height": 360}
+    answer = made("little", avatar="leo", size=within)
+    assert answer.json["size"] == HALF, "of the avatar's shape"
+    with Viewer(house.url, session="little") as viewer:
+        viewer.wait_for_picture()
+        assert viewer.seen[0].size == (HALF["width"], HALF["height"])
+        assert house.speak(sounds.speech(4), session="little").status == 202
+        eventually(lambda: house.get("/v1/sessions/little").json["state"] == "talking")
+        changed = house.ask("PATCH", "/v1/sessions/little", avatar="ava")
+        assert (changed.status, changed.json["size"]) == (200, HALF)
+        time.sleep(1)
+        assert {seen.size for seen in viewer.seen} == {(HALF["width"], HALF["height"])}
+    assert house.get("/v1/status").json["sessions"][0]["failed_mouths"] == 0
+    for size, why in [({"width": 8, "height": 360}, "size.width"), ({"width": 360}, "height"), ("360p", "size")]:
+        refusal = house.ask("POST", "/v1/sessions", id="none", size=size)
+        assert refusal.status == 422 and why in refusal.problem["detail"], refusal.body
+
+
 def test_two_sessions_are_watched_at_once_and_each_says_its_own(house, made):
     made("other")
     with Viewer(house.url) as live, Viewer(house.url, session="other") as other:

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::bounds::{OutOfBounds, within};
+use crate::pool::Size;
 use crate::run::avatars::Avatars;
 use crate::run::library::Library;
 use crate::run::speech;
@@ -87,6 +88,8 @@ pub struct Wanted {
     pub model: Option<String>,
     /// Where sound comes from. Left out: only pushed speech.
     pub source: Option<Source>,
+    /// The size within which its pictures are to lie, in the shape of the avatar's.
+    pub within: Option<Size>,
     /// Bitrate of the pictures in kbit/s.
     pub video_kbps: Option<u32>,
     /// Seconds after which it is closed when nobody watches or feeds it. 0: never.

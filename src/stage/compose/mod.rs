@@ -7,16 +7,15 @@
 
 mod colour; // I420 <-> the model's planes
 mod mix; // two pictures -> one between them
-mod scale; // the picture's pixels <-> the model's
 
 use crate::avatar::Face;
 use crate::model::{ColourOrder, Edit, FaceBox, Manifest, Returns};
 use crate::pool::Size;
+use crate::scale::{Axis, scale};
 
 pub use mix::mix;
 
 use colour::{planes_from_yuv, yuv_from_planes};
-use scale::{Axis, scale};
 
 /// Draws mouths on the pictures of one avatar, for one model.
 pub struct Compositor {

@@ -1,29 +1,29 @@
 //! One plane at another scale: first along the rows, then down the columns.
 //!
-//! A face is never turned, so both directions have a filter of their own, and
+//! Nothing is ever turned, so both directions have a filter of their own, and
 //! each pixel costs the taps of both instead of their product.
 
 /// What one direction of a picture is made of: for each pixel of the result the
 /// first of N pixels that it comes from, and their weights.
-#[derive(Default)]
-pub(super) struct Axis<const N: usize> {
+#[derive(Debug, Default)]
+pub(crate) struct Axis<const N: usize> {
     taps: Vec<(usize, [f32; N])>,
 }
 
 impl Axis<2> {
     /// `count` pixels between their two neighbours; pixel `n` lies at
     /// `n * step + start` of `most` pixels, the outer ones repeated.
-    pub(super) fn linear(&mut self, count: usize, step: f64, start: f64, most: usize) {
+    pub(crate) fn linear(&mut self, count: usize, step: f64, start: f64, most: usize) {
         self.fill(count, step, start, most, |t| [1.0 - t, t]);
     }
 }
 
 impl Axis<16> {
     /// Steps of more than one pixel, in which these sixteen are enough.
-    pub(super) const STEPS: std::ops::RangeInclusive<f64> = 1.0..=14.0;
+    pub(crate) const STEPS: std::ops::RangeInclusive<f64> = 1.0..=14.0;
 
     /// `count` pixels, each the mean of the `step` pixels around its place.
-    pub(super) fn mean(&mut self, count: usize, step: f64, start: f64, most: usize) {
+    pub(crate) fn mean(&mut self, count: usize, step: f64, start: f64, most: usize) {
         self.taps.clear();
         self.taps.extend((0..count).map(|n| {
             // A pixel reaches half a pixel to either side of its place.
@@ -43,7 +43,7 @@ impl Axis<16> {
 
 impl Axis<4> {
     /// Like [`Axis::linear`], on Catmull and Rom's curve through four.
-    pub(super) fn cubic(&mut self, count: usize, step: f64, start: f64, most: usize) {
+    pub(crate) fn cubic(&mut self, count: usize, step: f64, start: f64, most: usize) {
         self.fill(count, step, start, most, |t| {
             let (t2, t3) = (t * t, t * t * t);
             [
@@ -88,7 +88,7 @@ impl<const N: usize> Axis<N> {
 
 /// Fills `to` from `from`, whose rows are `stride` long. `between` is memory for
 /// rows that have their new width, and not yet their new number.
-pub(super) fn scale<T: Copy + Into<f32>, const N: usize>(
+pub(crate) fn scale<T: Copy + Into<f32>, const N: usize>(
     from: &[T],
     stride: usize,
     columns: &Axis<N>,
