@@ -19,7 +19,7 @@
 //! # The modules
 //!
 //! Words are what travels: [`media`], [`ring`], [`pool`], [`hub`], [`avatar`], [`model`],
-//! [`memory`], [`process`], [`events`], [`stats`], the [`remote`] servers that are asked,
+//! [`memory`], [`gpu`], [`process`], [`events`], [`stats`], the [`remote`] servers that are asked,
 //! and the [`bounds`] of what is configured. A [`stage`] does one thing to it. A [`run`] puts stages on threads.
 //! [`control`] is the HTTP API over the runs. Imports point up that list only, stages
 //! never import each other, and `tests/architecture.rs` holds it.
@@ -63,6 +63,7 @@ pub mod bounds;
 pub mod config;
 pub mod control;
 pub mod events;
+pub mod gpu;
 pub mod hub;
 pub mod media;
 pub mod memory;

@@ -17,6 +17,8 @@ use crate::bounds::{OutOfBounds, within};
 pub struct Config {
     /// Resident memory that the process may take, native memory included.
     pub budget_mb: Budget,
+    /// What networks may take of a GPU's memory, where they run on one.
+    pub gpu_budget_mb: Budget,
     /// Decoded pictures of a clip that are kept, in megabytes of 2^20 bytes. With
     /// 0 every picture is decoded anew.
     pub clip_cache_mb: u64,
@@ -29,6 +31,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             budget_mb: Budget::Megabytes(512),
+            gpu_budget_mb: Budget::Percent(90),
             clip_cache_mb: 64,
             over_s: 30,
         }
@@ -42,7 +45,8 @@ impl Config {
     ///
     /// A sentence that names the key and its bounds.
     pub fn check(&self) -> Result<(), OutOfBounds> {
-        self.budget_mb.check()?;
+        self.budget_mb.check("memory.budget_mb")?;
+        self.gpu_budget_mb.check("memory.gpu_budget_mb")?;
         within("memory.clip_cache_mb", self.clip_cache_mb, 0..=1 << 20)?;
         within("memory.over_s", self.over_s, 1..=86_400)
     }
@@ -50,6 +54,11 @@ impl Config {
     /// The budget in bytes, on this machine.
     pub fn budget(&self) -> u64 {
         self.budget_mb.bytes(machine())
+    }
+
+    /// The budget of a GPU that has `total` bytes, in bytes.
+    pub fn gpu_budget(&self, total: u64) -> u64 {
+        self.gpu_budget_mb.bytes(Some(total))
     }
 
     /// What the clips' caches may have together, in bytes: as configured, but at

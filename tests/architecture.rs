@@ -13,6 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("events", &[]),
     ("stats", &["events"]),
     ("process", &[]),
+    ("gpu", &[]),
     ("program", &["native"]),
     ("memory", &["bounds", "process"]),
     ("pool", &[]),
@@ -39,6 +40,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "avatar",
             "bounds",
             "events",
+            "gpu",
             "hub",
             "media",
             "memory",
@@ -56,7 +58,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "control",
         &[
-            "avatar", "bounds", "control", "events", "hub", "media", "memory", "model",
+            "avatar", "bounds", "control", "events", "gpu", "hub", "media", "memory", "model",
             "native", "pool", "process", "remote", "run", "stage", "stats",
         ],
     ),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use mouthpiece::config::Config;
+use mouthpiece::gpu::Gpu;
 use mouthpiece::media::{Codec, FRAME_PERIOD};
 use mouthpiece::memory;
 use mouthpiece::model::Bundle;
@@ -52,6 +53,9 @@ pub fn run(config: anyhow::Result<Config>) -> anyhow::Result<()> {
     // Before the model is loaded for the first time, which is what it measures.
     check("memory", or_broken(memory(&config)));
     check("model", or_broken(model(&config)));
+    if config.models.provider.on_nvidia() {
+        check("GPU", gpu(&config));
+    }
     check("threads", or_broken(threads(&config)));
     check("welcome speech", or_missing(welcome(&config)));
     check("microphone", microphone(&config));
@@ -72,6 +76,22 @@ fn print(name: &str, finding: &Finding) {
         Broken(text) => ("BROKEN ", text),
     };
     println!("{sign}  {name:<15} {text}");
+}
+
+/// The GPU that networks run on, and what is taken of its memory.
+fn gpu(config: &Config) -> Finding {
+    let Some(usage) = Gpu::open().and_then(|gpu| gpu.usage()) else {
+        return Missing(
+            "NVIDIA's driver doesn't tell of its memory, so memory.gpu_budget_mb has no effect"
+                .into(),
+        );
+    };
+    Works(format!(
+        "{} of {} MB of its memory are taken, and networks may have {}",
+        usage.used_bytes >> 20,
+        usage.total_bytes >> 20,
+        config.memory.gpu_budget(usage.total_bytes) >> 20,
+    ))
 }
 
 fn or_broken(result: anyhow::Result<String>) -> Finding {

@@ -11,6 +11,7 @@ use mouthpiece::control::server;
 use mouthpiece::control::upload::Uploads;
 use mouthpiece::control::{self, App, Running};
 use mouthpiece::events::Event;
+use mouthpiece::gpu::Gpu;
 use mouthpiece::run::avatars::Avatars;
 use mouthpiece::run::imports::{Imports, Programs};
 use mouthpiece::run::library::Library;
@@ -83,6 +84,7 @@ pub fn run(settings: &Settings, with_window: bool) -> anyhow::Result<()> {
         viewers: viewers.clone(),
         clip_cache,
         idle_unload: Duration::from_secs(config.models.idle_unload_s),
+        gpu: config.models.provider.on_nvidia().then(Gpu::open).flatten(),
         give_up: Box::new(move || {
             let _ending_already = over_budget.try_send(End::OverBudget);
         }),

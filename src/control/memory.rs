@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::App;
 use super::problem::Problem;
 use super::session::unreadable;
+use crate::gpu::Usage;
 use crate::memory::Level;
 use crate::native;
 use crate::process::Mapped;
@@ -26,6 +27,8 @@ pub(super) struct Memory {
     private_bytes: Option<u64>,
     budget_bytes: u64,
     level: Level,
+    /// What is taken of the memory of the GPU that networks run on.
+    gpu: Option<Usage>,
     /// What the allocator itself counts.
     allocator: Option<Allocator>,
     #[serde(flatten)]
@@ -67,6 +70,7 @@ pub(super) async fn memory(State(app): State<App>) -> Result<Json<Memory>, Probl
             private_bytes: mapped.map(|mapped| mapped.private),
             budget_bytes: reading.budget_bytes,
             level: reading.level,
+            gpu: reading.gpu,
             allocator: native::heap().map(|heap| Allocator {
                 allocated_bytes: heap.allocated,
                 held_bytes: heap.held,

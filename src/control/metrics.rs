@@ -181,6 +181,11 @@ impl Collector for Everything {
             "The memory budget",
             reading.budget_bytes as f64,
         )?;
+        if let Some(gpu) = reading.gpu {
+            let help =
+                "Memory of the GPU that networks run on: by this process where known, else by all";
+            out.gauge("gpu_memory_bytes", help, gpu.counted() as f64)?;
+        }
         let levels = Level::ALL.into_iter().skip(1);
         out.counters(
             "reclaims",

@@ -23,7 +23,7 @@ pub enum Budget {
 #[derive(Serialize, Deserialize)]
 #[serde(
     untagged,
-    expecting = "memory.budget_mb wants megabytes, as 512, or a share of the machine's memory, as \"50%\""
+    expecting = "a budget is given in megabytes, as 512, or a share of the machine's memory, as \"50%\""
 )]
 enum Written {
     Megabytes(u64),
@@ -39,7 +39,7 @@ impl TryFrom<Written> for Budget {
             Written::Share(text) => {
                 let percent = text.strip_suffix('%').and_then(|n| n.trim().parse().ok());
                 percent.map(Self::Percent).ok_or(format!(
-                    "memory.budget_mb is {text:?}: write megabytes, as 512, or a share of the machine's memory, as \"50%\""
+                    "{text:?} is no budget: write megabytes, as 512, or a share of the machine's memory, as \"50%\""
                 ))
             }
         }
@@ -56,10 +56,10 @@ impl From<Budget> for Written {
 }
 
 impl Budget {
-    pub(super) fn check(self) -> Result<(), OutOfBounds> {
+    pub(super) fn check(self, key: &'static str) -> Result<(), OutOfBounds> {
         match self {
-            Self::Megabytes(megabytes) => within("memory.budget_mb", megabytes, 32..=1 << 20),
-            Self::Percent(percent) => within("memory.budget_mb in percent", percent, 1..=100),
+            Self::Megabytes(megabytes) => within(key, megabytes, 32..=1 << 20),
+            Self::Percent(percent) => within(key, percent, 1..=100),
         }
     }
 
@@ -143,8 +143,8 @@ mod tests {
         assert_eq!(Budget::Percent(25).bytes(total) >> 20, 2047);
         assert_eq!(Budget::Megabytes(300).bytes(total), 300 << 20);
         assert_eq!(Budget::Percent(100).bytes(None) >> 20, 1023);
-        assert!(Budget::Percent(0).check().is_err());
-        assert!(Budget::Percent(101).check().is_err());
+        assert!(Budget::Percent(0).check("memory.budget_mb").is_err());
+        assert!(Budget::Percent(101).check("memory.budget_mb").is_err());
         assert!(machine().expect("Linux tells") > 64 << 20);
     }
 

@@ -20,6 +20,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::events::Event;
+use crate::gpu::{Gpu, Usage};
 use crate::memory::{Config, Level};
 use crate::native;
 use crate::run::library::Library;
@@ -28,7 +29,7 @@ use crate::run::sessions::Sessions;
 use crate::stage::send::{VIEWER_BYTES, Viewers};
 use caches::Caches;
 pub use reclaim::Reclaim;
-use reclaim::{Patience, megabytes};
+use reclaim::{IDLE, Patience, megabytes};
 
 /// From one reading to the next.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -53,6 +54,8 @@ pub struct Watched {
     pub clip_cache: usize,
     /// A model that nobody wanted for so long is unloaded even with memory to spare.
     pub idle_unload: Duration,
+    /// The GPU that networks run on, if they do.
+    pub gpu: Option<Gpu>,
     /// Ends the process: it has been over its budget for too long.
     pub give_up: Box<dyn Fn() + Send>,
 }
@@ -68,6 +71,10 @@ pub struct Reading {
     pub cpu_percent: f32,
     /// How full the budget is.
     pub level: Level,
+    /// What is taken of the GPU's memory.
+    pub gpu: Option<Usage>,
+    /// How full its budget is.
+    pub gpu_level: Level,
     /// Times that each level's actions ran.
     pub reclaims: [u64; Level::ALL.len()],
     /// Bytes of resident memory that they gave back.
@@ -114,6 +121,7 @@ impl Watchdog {
             reading: Arc::clone(&reading),
             drawn: HashMap::new(),
             patience: Patience::new(Duration::from_secs(config.over_s)),
+            config: config.clone(),
             empty_until: None,
         };
         watch.read();
@@ -182,6 +190,7 @@ struct Watch {
     /// Frames that each session had drawn at the last reading.
     drawn: HashMap<String, u64>,
     patience: Patience,
+    config: Config,
     /// Until when caches stay empty although there is room.
     empty_until: Option<Instant>,
 }
@@ -215,10 +224,35 @@ impl Watch {
             native::trim_allocator();
             tracing::info!("a model is unloaded: no mouth was drawn with it for a while");
         }
+        self.turn_gpu(now, line);
         self.watched.sessions.close_idle(now);
         self.allow(now, level);
         self.over(now, level > was);
         self.count(passed, line);
+    }
+
+    /// The same for the GPU's memory, of which only networks take any: one that is
+    /// idle is unloaded when its budget runs out.
+    fn turn_gpu(&self, now: Instant, line: bool) {
+        let Some(usage) = self.watched.gpu.as_ref().and_then(Gpu::usage) else {
+            return;
+        };
+        let budget = self.config.gpu_budget(usage.total_bytes);
+        let mut reading = lock(&self.reading);
+        let was = reading.gpu_level;
+        let level = was.next(usage.counted(), budget);
+        (reading.gpu, reading.gpu_level) = (Some(usage), level);
+        drop(reading);
+        if level < Level::Hard || (level <= was && !line) {
+            return;
+        }
+        let models = self.unload(now, IDLE);
+        tracing::info!(
+            models_kb = models >> 10,
+            "{} of {} MB of the GPU's memory are taken: models that nobody uses are unloaded",
+            megabytes(usage.counted()),
+            megabytes(budget),
+        );
     }
 
     fn read(&mut self) -> Reading {

@@ -13,7 +13,7 @@ use crate::native;
 use crate::run::library::LETTING_GO;
 
 /// A model that no mouth was drawn with for so long is idle when memory is short.
-const IDLE: Duration = Duration::from_secs(1);
+pub(super) const IDLE: Duration = Duration::from_secs(1);
 /// Bytes given back that are worth a line of the log.
 const WORTH_A_LINE: u64 = 1 << 20;
 

@@ -42,6 +42,11 @@ impl Provider {
         known.unwrap_or(false)
     }
 
+    /// Whether networks run on an NVIDIA GPU.
+    pub fn on_nvidia(self) -> bool {
+        matches!(self, Self::Cuda | Self::Tensorrt)
+    }
+
     /// What to register with a session; nothing for the CPU, which always is there.
     pub(super) fn dispatch(self) -> Option<ExecutionProviderDispatch> {
         let dispatch = match self {
