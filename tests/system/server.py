@@ -171,6 +171,12 @@ class Server:
                 return int(line.split()[1]) / 1024
         raise AssertionError("no VmRSS")
 
+    def private_mb(self):
+        """What was written and is nobody else's: what a leak adds to. Code that no other process happens to run
+        counts as private too, and would come and go with who else runs the program."""
+        lines = pathlib.Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty:")) / 1024
+
     def cpu_ms(self):
         """Milliseconds of CPU that all of its threads have used."""
         fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
