@@ -30,6 +30,20 @@ def test_what_is_said_into_the_microphone_is_heard_and_spoken(microphone, serve)
     assert rate(talk) == pytest.approx(25, abs=1)
 
 
+def test_who_listens_waits_for_sound_and_does_not_keep_asking(microphone, serve):
+    server = serve({"audio.source": "microphone"}, env=microphone.env)
+    voice = microphone.say(sounds.speech(8))
+    eventually(lambda: server.session()["state"] == "talking", within=6)
+    # What comes after a voice that was cut comes in pieces of another length.
+    voice.kill()
+    voice.wait(5)
+    eventually(lambda: server.session()["state"] == "idle", within=6)
+    before, began = server.cpu_ms(), time.monotonic()
+    time.sleep(4)
+    busy = (server.cpu_ms() - before) / (time.monotonic() - began) / 1000
+    assert busy < 0.5, f"nobody watches, and {busy:.2f} of a core is taken"
+
+
 def test_auto_takes_the_microphone_that_is_there(microphone, serve):
     server = serve({"audio.source": "auto"}, env=microphone.env)
     assert server.session()["source"].startswith("microphone")

@@ -132,7 +132,14 @@ pub trait Opens: Send + Sync + 'static {
 pub fn list() -> Result<Vec<Device>, Error> {
     aside(|| {
         let host = host()?;
-        Ok(candidates(&host).iter().map(describe).collect())
+        let default = host
+            .default_input_device()
+            .map(|device| describe(&device).id);
+        let mut devices: Vec<_> = candidates(&host).iter().map(describe).collect();
+        for device in &mut devices {
+            device.default = default.as_ref() == Some(&device.id);
+        }
+        Ok(devices)
     })?
 }
 
@@ -316,11 +323,20 @@ where
     )
 }
 
+/// The first sound system that answers. PulseAudio, and PipeWire in its place, goes
+/// before ALSA: through ALSA's plugin for it cpal waits for sound without a pause, and
+/// takes a whole core (`snd_pcm_poll_descriptors` says that there is some as long as
+/// there is less than a period).
 fn host() -> Result<cpal::Host, Error> {
     // Not `default_host`: that one panics where there is no sound system.
-    let first = cpal::available_hosts().into_iter().next();
-    let id = first.ok_or_else(|| Error::NoHost(ErrorKind::HostUnavailable.into()))?;
-    cpal::host_from_id(id).map_err(Error::NoHost)
+    let mut refused = ErrorKind::HostUnavailable.into();
+    for id in cpal::available_hosts() {
+        match cpal::host_from_id(id) {
+            Ok(host) => return Ok(host),
+            Err(error) => refused = error,
+        }
+    }
+    Err(Error::NoHost(refused))
 }
 
 fn candidates(host: &cpal::Host) -> Vec<cpal::Device> {
@@ -336,7 +352,7 @@ fn describe(device: &cpal::Device) -> Device {
         .map_or_else(|_| String::new(), |id| id.id().to_owned());
     Device {
         name: device.to_string(),
-        default: id == "default",
+        default: false,
         id,
     }
 }
