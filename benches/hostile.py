@@ -26,7 +26,6 @@ left        what lies in the folder of assets that wasn't there before, sessions
 """
 
 import argparse
-import contextlib
 import pathlib
 import shutil
 import statistics
@@ -42,6 +41,7 @@ import server as serving  # noqa: E402
 from acts import KINDS, TOKEN, VIEWERS_TOKEN, Busy, House  # noqa: E402
 from machine import Machine  # noqa: E402
 from server import ASSETS, Server, eventually  # noqa: E402
+from table import report  # noqa: E402
 from watcher import Watcher  # noqa: E402
 
 #: Of each slow kind at a time: with four uploads on their way there is no place for another.
@@ -164,20 +164,13 @@ def main():
         assets = pathlib.Path(shutil.copytree(ASSETS, folder / "assets"))
         settings = {"assets": assets, "audio.source": "file", "recordings.folder": folder / "recordings",
                     "http.token": TOKEN, "http.viewer_token": VIEWERS_TOKEN, "imports.max_upload_mb": 8}
-        server = Server(folder, settings).start()
-        try:
-            with Watcher(server.url, token=VIEWERS_TOKEN) as watcher:
-                rows = measure(server, watcher, House(server), kinds, n.count, assets)
-        finally:
-            with contextlib.suppress(AssertionError):
-                server.stop()
-        panics = server.log.count("panicked")
-        rows.append(("panics in the log, and the exit code", f"{panics}, {server.exit_code}", "0, 0", not panics and server.exit_code == 0))
+        server = Server(folder, settings)
+        report(server, lambda: watched(server, kinds, n.count, assets))
 
-    print("\n| | measured | at most | reached |\n|---|---|---|---|")
-    for what, figure, limit, good in rows:
-        print(f"| {what} | {figure} | {limit} | {'' if good is None else 'yes' if good else 'NO'} |")
-    sys.exit(any(good is False for *_, good in rows))
+
+def watched(server, kinds, count, assets):
+    with Watcher(server.url, token=VIEWERS_TOKEN) as watcher:
+        return measure(server, watcher, House(server), kinds, count, assets)
 
 
 def measure(server, watcher, house, kinds, count, assets):

@@ -20,7 +20,6 @@ time        of a POST and of a DELETE, with four at a time.
 """
 
 import argparse
-import contextlib
 import http.client
 import json
 import pathlib
@@ -38,6 +37,7 @@ sys.path.insert(0, str(ROOT / "tests/system"))
 import server as serving  # noqa: E402
 import sounds  # noqa: E402
 from server import Server  # noqa: E402
+from table import report  # noqa: E402
 
 CLIENTS = 4
 #: What a session is admitted for, and more than it takes.
@@ -141,19 +141,8 @@ def main():
 
     with tempfile.TemporaryDirectory() as folder:
         settings = {"sessions.max": n.sessions + 1, "memory.budget_mb": 512 + SESSION_MB * n.sessions}
-        server = Server(pathlib.Path(folder), settings).start()
-        try:
-            rows = measure(server, n)
-        finally:
-            with contextlib.suppress(AssertionError):
-                server.stop()
-        rows.append(("panics in the log, and the exit code", f"{server.log.count('panicked')}, {server.exit_code}", "0, 0",
-                     "panicked" not in server.log and server.exit_code == 0))
-
-    print("\n| | measured | at most | reached |\n|---|---|---|---|")
-    for what, figure, limit, good in rows:
-        print(f"| {what} | {figure} | {limit} | {'' if good is None else 'yes' if good else 'NO'} |")
-    sys.exit(any(good is False for *_, good in rows))
+        server = Server(pathlib.Path(folder), settings)
+        report(server, lambda: measure(server, n))
 
 
 if __name__ == "__main__":

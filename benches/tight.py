@@ -39,6 +39,7 @@ sys.path.insert(0, str(ROOT / "tests/system"))
 import server as serving  # noqa: E402
 from machine import Machine  # noqa: E402
 from server import ASSETS, Server  # noqa: E402
+from table import report  # noqa: E402
 from watcher import Watcher  # noqa: E402
 
 PORTRAIT = ROOT.parent / "shared/data/people/portrait.mp4"
@@ -209,19 +210,8 @@ def main():
         folder = pathlib.Path(folder)
         assets, avatars = furnish(folder)
         settings = {"assets": assets, "audio.source": "file", "memory.budget_mb": n.budget, "media.max_viewers": n.sessions}
-        server = Server(folder, settings).start()
-        try:
-            rows = measure(server, sessions, avatars, n)
-        finally:
-            with contextlib.suppress(AssertionError):
-                server.stop()
-        rows.append(("panics in the log, and the exit code", f"{server.log.count('panicked')}, {server.exit_code}", "0, 0",
-                     "panicked" not in server.log and server.exit_code == 0))
-
-    print("\n| | measured | at most | reached |\n|---|---|---|---|")
-    for what, figure, limit, good in rows:
-        print(f"| {what} | {figure} | {limit} | {'' if good is None else 'yes' if good else 'NO'} |")
-    sys.exit(any(good is False for *_, good in rows))
+        server = Server(folder, settings)
+        report(server, lambda: measure(server, sessions, avatars, n))
 
 
 if __name__ == "__main__":
