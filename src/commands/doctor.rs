@@ -221,8 +221,16 @@ fn microphone(config: &Config) -> Finding {
             let wanted = &config.audio.device;
             if device::available(wanted) {
                 Works(names.join(", "))
+            } else if wanted.is_empty() {
+                let names = names.join(", ");
+                Missing(format!(
+                    "none gives sound: the welcome speech plays instead. Name another in audio.device: {names}"
+                ))
             } else {
-                Missing(format!("none called {wanted:?}; there are: {}", names.join(", ")))
+                Missing(format!(
+                    "none called {wanted:?} gives sound; there are: {}",
+                    names.join(", ")
+                ))
             }
         }
         Err(error) => Missing(error.to_string()),

@@ -321,7 +321,13 @@ impl Sessions {
 
     /// Whether the budget has room for what showing `avatar` needs, in bytes.
     fn has_room(&self, avatar: &Avatar, needs: u64) -> Result<(), Error> {
-        let left = self.kit.budget.saturating_sub(resident().unwrap_or(0));
+        let left = || self.kit.budget.saturating_sub(resident().unwrap_or(0));
+        if needs <= left() {
+            return Ok(());
+        }
+        // What the allocator keeps for later is resident until it is given back.
+        native::trim_allocator();
+        let left = left();
         if needs <= left {
             return Ok(());
         }
