@@ -82,6 +82,10 @@ pub fn limit_arenas(_count: u8) -> bool {
 #[cfg(target_env = "gnu")]
 const LARGE_BYTES: c_int = 2 << 20;
 
+/// What may lie free at a heap's end before it goes back too: more than those blocks.
+#[cfg(target_env = "gnu")]
+const SPARE_BYTES: c_int = 3 << 19;
+
 /// Keeps large blocks out of the heap, where a small one above them would hold
 /// what they leave. The allocator does so by itself until the first large block is
 /// freed. Call it before threads start. Returns whether the allocator knows this.
@@ -89,8 +93,7 @@ const LARGE_BYTES: c_int = 2 << 20;
 pub fn return_large_blocks() -> bool {
     // SAFETY: mallopt takes two numbers and may be called at any time.
     unsafe {
-        // The ratio of the two is the allocator's own.
-        libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * LARGE_BYTES) == 1
+        libc::mallopt(libc::M_TRIM_THRESHOLD, SPARE_BYTES) == 1
             && libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE_BYTES) == 1
     }
 }
