@@ -223,6 +223,9 @@ impl Watch {
         } else if self.unload(now, self.watched.idle_unload) > 0 {
             native::trim_allocator();
             tracing::info!("a model is unloaded: no mouth was drawn with it for a while");
+        } else if line {
+            // What large bodies and joins left between what is in use.
+            native::trim_allocator();
         }
         self.turn_gpu(now, line);
         self.watched.sessions.close_idle(now);
