@@ -86,15 +86,15 @@ impl<const N: usize> Axis<N> {
     }
 }
 
-/// Fills `to` from `from`, whose rows are `stride` long. `between` is memory for
-/// rows that have their new width, and not yet their new number.
-pub(crate) fn scale<T: Copy + Into<f32>, const N: usize>(
+/// Fills the rows `to` from `from`, whose rows are `stride` long. `between` is memory
+/// for rows that have their new width, and not yet their new number.
+pub(crate) fn scale<'t, T: Copy + Into<f32>, const N: usize>(
     from: &[T],
     stride: usize,
     columns: &Axis<N>,
     rows: &Axis<N>,
     between: &mut Vec<f32>,
-    to: &mut [f32],
+    to: impl Iterator<Item = &'t mut [f32]>,
 ) {
     let width = columns.taps.len();
     let span = rows.span();
@@ -106,7 +106,7 @@ pub(crate) fn scale<T: Copy + Into<f32>, const N: usize>(
             *to = (0..N).map(|n| weights[n] * from[n].into()).sum();
         }
     }
-    for (to, (first, weights)) in to.chunks_exact_mut(width).zip(&rows.taps) {
+    for (to, (first, weights)) in to.zip(&rows.taps) {
         let from = &between[(first - span.start) * width..][..N * width];
         let from: [&[f32]; N] = std::array::from_fn(|n| &from[n * width..][..width]);
         for (column, to) in to.iter_mut().enumerate() {
@@ -132,11 +132,14 @@ mod tests {
             let (mut x, mut y) = (Axis::<2>::default(), Axis::<2>::default());
             x.linear(4, step, start, 12);
             y.linear(4, step, start, 10);
-            scale(&slope(), 12, &x, &y, &mut Vec::new(), &mut out[0]);
+            let [linear, cubic] = &mut out;
+            let to = linear.chunks_exact_mut(4);
+            scale(&slope(), 12, &x, &y, &mut Vec::new(), to);
             let (mut x, mut y) = (Axis::<4>::default(), Axis::<4>::default());
             x.cubic(4, step, start, 12);
             y.cubic(4, step, start, 10);
-            scale(&slope(), 12, &x, &y, &mut Vec::new(), &mut out[1]);
+            let to = cubic.chunks_exact_mut(4);
+            scale(&slope(), 12, &x, &y, &mut Vec::new(), to);
             let at = |n: usize| n as f64 * step + start;
             for (n, got) in (0..16).chain(0..16).zip(out.as_flattened()) {
                 let wanted = 3.0 * at(n % 4) + 7.0 * at(n / 4);
@@ -152,7 +155,8 @@ mod tests {
             x.cubic(3, 0.1, start, 12);
             y.cubic(3, 0.0, 0.0, 10);
             let mut out = [0.0; 9];
-            scale(&slope(), 12, &x, &y, &mut Vec::new(), &mut out);
+            let to = out.chunks_exact_mut(3);
+            scale(&slope(), 12, &x, &y, &mut Vec::new(), to);
             let wanted = if start < 0.0 { 0.0 } else { 33.0 };
             assert!(out.iter().all(|x| (x - wanted).abs() < 3.0), "{out:?}");
         }

@@ -58,7 +58,7 @@ impl Shrinker {
             columns,
             rows,
             &mut self.between,
-            &mut self.plane,
+            self.plane.chunks_exact_mut(small.width),
         );
         for (to, mean) in to.iter_mut().zip(&self.plane) {
             *to = (mean + 0.5) as u8;

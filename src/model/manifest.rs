@@ -118,6 +118,18 @@ pub enum Returns {
     Residual,
 }
 
+/// How much of the face a model looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reads {
+    /// Both pictures, all of them.
+    #[default]
+    Face,
+    /// Of the whole picture the part that it edits, and nothing else: the rest isn't
+    /// even written for it.
+    Edit,
+}
+
 /// The part of the face that a model sees, in units of the distance from eyes
 /// to mouth.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -205,6 +217,9 @@ pub struct Manifest {
     /// What the output shows where nothing was changed.
     #[serde(default)]
     pub returns: Returns,
+    /// How much of the face tensor is looked at.
+    #[serde(default)]
+    pub reads: Reads,
     /// S, which must be said where the file itself leaves it open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<usize>,

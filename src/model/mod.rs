@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 pub use manifest::{
     Audio, ColourOrder, Edit, FaceBox, FaceOrder, Family, MOST_LOOK_AHEAD_MS, Manifest, Mask,
-    Returns,
+    Reads, Returns,
 };
 pub use onnx::{Problem, weights};
 

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use crate::avatar::Avatar;
 use crate::media::{FRAME_PERIOD, SPEECH_SAMPLES};
 use crate::model::{
-    self, AUDIO_FILE, Audio, Bundle, ColourOrder, FACE_FILE, MANIFEST_FILE, Manifest, Returns,
-    weights,
+    self, AUDIO_FILE, Audio, Bundle, ColourOrder, FACE_FILE, MANIFEST_FILE, Manifest, Reads,
+    Returns, weights,
 };
 use crate::native;
 use crate::run::aside::Aside;
@@ -286,6 +286,7 @@ fn manifest(job: &Job<'_>, found: Found) -> Result<Manifest, Error> {
         colour: ColourOrder::Bgr,
         face: Some(found.family.usual_order()),
         returns: Returns::Face,
+        reads: Reads::Face,
         size: Some(found.size),
         face_box: None,
         mask: None,

@@ -2,12 +2,8 @@
 
 use crate::model::ColourOrder;
 
-/// Turns Y, U and V of the same size, one plane after the other, into three
-/// planes of colour, 0–1.
-pub(super) fn planes_from_yuv(order: ColourOrder, planes: &mut [f32]) {
-    let size = planes.len() / 3;
-    let (y, rest) = planes.split_at_mut(size);
-    let (u, v) = rest.split_at_mut(size);
+/// Turns Y, U and V of the same size into three planes of colour, 0–1.
+pub(super) fn planes_from_yuv(order: ColourOrder, [y, u, v]: [&mut [f32]; 3]) {
     for ((first, second), third) in y.iter_mut().zip(u).zip(v) {
         let y = (*first - 16.0) * (1.164_383 / 255.0);
         let (u, v) = (*second - 128.0, *third - 128.0);

@@ -9,7 +9,7 @@ mod colour; // I420 <-> the model's planes
 mod mix; // two pictures -> one between them
 
 use crate::avatar::Face;
-use crate::model::{ColourOrder, Edit, FaceBox, Manifest, Returns};
+use crate::model::{ColourOrder, Edit, FaceBox, Manifest, Reads, Returns};
 use crate::pool::Size;
 use crate::scale::{Axis, scale};
 
@@ -25,6 +25,8 @@ pub struct Compositor {
     order: ColourOrder,
     returns: Returns,
     edit: Edit,
+    /// The columns and rows of the square that the model looks at.
+    seen: [[usize; 2]; 2],
     /// How much of the mouth is drawn, 0–1, for each pixel of the edit.
     mask: Vec<f32>,
     /// What is drawn, at the model's size, as Y, U and V.
@@ -69,6 +71,10 @@ impl Compositor {
             order: model.colour,
             returns: model.returns,
             edit,
+            seen: match model.reads {
+                Reads::Face => [[0, side]; 2],
+                Reads::Edit => [edit.columns, edit.rows],
+            },
             drawn: std::array::from_fn(|_| vec![0.0; mask.len()]),
             has_drawn: false,
             mask,
@@ -81,30 +87,40 @@ impl Compositor {
     }
 
     /// Writes the face of the picture `i420` into `reference`: three planes of
-    /// side x side, 0–1, in the model's colour order. What lies outside the
-    /// picture repeats its border.
+    /// side x side, 0–1, in the model's colour order, as far as the model looks at
+    /// them. What lies outside the picture repeats its border.
     pub fn crop(&mut self, i420: &[u8], face: Face, reference: &mut [f32]) {
         let (place, side) = (self.place(face), self.side);
+        let [[left, right], [top, bottom]] = self.seen;
+        let [width, height] = [right - left, bottom - top];
         let planes = self.size.planes(i420).into_iter();
         // As Y, U and V at first.
         let to = reference.chunks_exact_mut(side * side);
         for (n, (from, to)) in planes.zip(to).enumerate() {
             let (place, size) = self.plane(n, place);
-            let [x, y] = place.origin;
+            let ([x, _], [_, y]) = (place.at(left), place.at(top));
+            let to = to.chunks_exact_mut(side).skip(top);
+            let to = to.map(|row| &mut row[left..right]);
             let between = &mut self.enlarger.between;
             if self.averages && Axis::STEPS.contains(&place.scale) {
                 let [columns, rows] = &mut self.means;
-                columns.mean(side, place.scale, x, size.width);
-                rows.mean(side, place.scale, y, size.height);
+                columns.mean(width, place.scale, x, size.width);
+                rows.mean(height, place.scale, y, size.height);
                 scale(from, size.width, columns, rows, between, to);
             } else {
                 let [columns, rows] = &mut self.linear;
-                columns.linear(side, place.scale, x, size.width);
-                rows.linear(side, place.scale, y, size.height);
+                columns.linear(width, place.scale, x, size.width);
+                rows.linear(height, place.scale, y, size.height);
                 scale(from, size.width, columns, rows, between, to);
             }
         }
-        planes_from_yuv(self.order, reference);
+        let mut rest = reference;
+        let planes = [(); 3].map(|()| rest.split_off_mut(..side * side).unwrap_or_default());
+        let [first, second, third] = planes.map(|plane| plane.chunks_exact_mut(side));
+        for ((first, second), third) in first.zip(second).zip(third).take(bottom).skip(top) {
+            let row = [first, second, third].map(|row| &mut row[left..right]);
+            planes_from_yuv(self.order, row);
+        }
     }
 
     /// Draws the model's output onto the picture `i420`, which the reference was
@@ -262,6 +278,11 @@ impl Compositor {
 }
 
 impl Place {
+    /// Where pixel `n` of the model's columns and rows lies.
+    fn at(self, n: usize) -> [f64; 2] {
+        self.origin.map(|origin| n as f64 * self.scale + origin)
+    }
+
     /// The same place in a plane of half the size, whose samples lie between
     /// the picture's pixels.
     fn chroma(self) -> Self {
@@ -275,8 +296,9 @@ impl Place {
 /// Brings the edit to the picture's size.
 #[derive(Default)]
 struct Enlarger {
+    /// Width before, and width and height after.
     width: usize,
-    pixels: usize,
+    size: [usize; 2],
     columns: Axis<4>,
     rows: Axis<4>,
     between: Vec<f32>,
@@ -295,18 +317,19 @@ impl Enlarger {
         self.columns.cubic(region.width, step, x, width);
         self.rows.cubic(region.height, step, y, height);
         self.width = width;
-        self.pixels = region.width * region.height;
+        self.size = [region.width, region.height];
     }
 
     fn enlarge(&mut self, plane: &[f32], to: &mut Vec<f32>) {
-        to.resize(self.pixels, 0.0);
+        let [width, height] = self.size;
+        to.resize(width * height, 0.0);
         scale(
             plane,
             self.width,
             &self.columns,
             &self.rows,
             &mut self.between,
-            to,
+            to.chunks_exact_mut(width),
         );
     }
 }

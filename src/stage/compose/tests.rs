@@ -21,6 +21,7 @@ fn manifest(returns: Returns, edit: Option<Edit>) -> Manifest {
         colour: ColourOrder::Bgr,
         face: Default::default(),
         returns,
+        reads: Reads::Face,
         size: None,
         face_box: None,
         mask: None,
@@ -126,6 +127,30 @@ fn a_face_at_the_border_is_drawn_as_far_as_it_goes() {
         compositor.crop(&i420, face, &mut reference);
         let out = vec![0.5; reference.len()];
         compositor.draw(&mut i420, face, (&reference, &out), 1.0);
+    }
+}
+
+#[test]
+fn a_model_that_looks_at_its_edit_alone_is_given_nothing_else() {
+    let edit = Edit {
+        columns: [17, 80],
+        rows: [40, 95],
+        fade: 4,
+    };
+    let mut all = manifest(Returns::Residual, Some(edit));
+    let mut part = all.clone();
+    part.reads = Reads::Edit;
+    all.reads = Reads::Face;
+    let [all, part] = [all, part].map(|manifest| {
+        let mut reference = vec![-1.0; 3 * SIDE * SIDE];
+        Compositor::new(SIZE, SIDE, &manifest).crop(&picture(), FACE, &mut reference);
+        reference
+    });
+    for (n, (all, part)) in all.iter().zip(part).enumerate() {
+        let (row, column) = (n % (SIDE * SIDE) / SIDE, n % SIDE);
+        let inside = (17..80).contains(&column) && (40..95).contains(&row);
+        let wanted = if inside { *all } else { -1.0 };
+        assert!((part - wanted).abs() < 1e-5, "{row} {column}");
     }
 }
 

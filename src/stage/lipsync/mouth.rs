@@ -133,6 +133,9 @@ impl Mouth {
 
     /// Copies the reference to the other half of the face, with the mask black.
     fn mask(&mut self) {
+        let Some(Mask { columns, rows }) = self.network.mask else {
+            return;
+        };
         let side = self.network.size();
         let face = self.face.extract_tensor_mut().1;
         let (first, second) = face.split_at_mut(3 * side * side);
@@ -140,7 +143,6 @@ impl Mouth {
             FaceOrder::MaskedReference => (first, &*second),
             FaceOrder::ReferenceMasked => (second, &*first),
         };
-        let Mask { columns, rows } = self.network.mask;
         masked.copy_from_slice(reference);
         for plane in masked.chunks_exact_mut(side * side) {
             for row in plane.chunks_exact_mut(side).take(rows[1]).skip(rows[0]) {

@@ -7,7 +7,7 @@ use super::fit::Roles;
 use super::front::Plan;
 use super::net::Net;
 use super::{Error, Mouth, Runtime};
-use crate::model::{Bundle, Edit, FaceOrder, Family, Manifest, Mask};
+use crate::model::{Bundle, Edit, FaceOrder, Family, Manifest, Mask, Reads};
 
 /// Networks that were loaded and fit. Shared by all sessions.
 pub struct Network {
@@ -15,7 +15,8 @@ pub struct Network {
     pub(super) roles: Roles,
     front: Option<(Net, Plan)>,
     pub(super) order: FaceOrder,
-    pub(super) mask: Mask,
+    /// What is black in one picture, if that one is looked at.
+    pub(super) mask: Option<Mask>,
 }
 
 impl Network {
@@ -39,7 +40,7 @@ impl Network {
         });
         let network = Arc::new(Self {
             order: manifest.face_order(),
-            mask: manifest.mask(roles.size),
+            mask: (manifest.reads == Reads::Face).then(|| manifest.mask(roles.size)),
             front: front.transpose()?,
             face,
             roles,
