@@ -38,7 +38,7 @@ use crate::stats::Stats;
 
 /// Frames of one drawing thread that wait for the encoder: enough for either to
 /// have a slow one.
-const AHEAD: usize = 2;
+const AHEAD: usize = 4;
 /// Frames in use: those, the one that is encoded and the one that is drawn.
 const FRAMES: usize = AHEAD + 2;
 /// Chunks that wait for a drawing thread: those of the frames that the others draw
@@ -204,7 +204,7 @@ pub fn render(
         })
     };
     let drawings: Vec<_> = (0..threads).map(drawing).collect::<Result<_, _>>()?;
-    let opus = Opus::new(job.encode)?;
+    let opus = Opus::for_files(job.encode)?;
     let mut coder = Coder {
         h264: H264::new(job.encode, job.avatar.size)?,
         file: match left {

@@ -25,15 +25,22 @@ pub struct Opus {
 }
 
 impl Opus {
-    /// An encoder with all its memory.
+    /// An encoder for a net, with all its memory.
     pub fn new(config: &Config) -> Result<Self, Error> {
+        let mut opus = Self::for_files(config)?;
+        opus.encoder.set_inband_fec(true)?;
+        opus.encoder.set_packet_loss_perc(EXPECTED_LOSS_PERCENT)?;
+        Ok(opus)
+    }
+
+    /// The same for files, of which nothing gets lost: no packet repeats the one
+    /// before it.
+    pub fn for_files(config: &Config) -> Result<Self, Error> {
         config.check()?;
         let mut encoder = Encoder::new(SOUND_RATE, Channels::Mono, Application::Voip)?;
         let bps = i32::try_from(config.sound_kbps * 1_000).unwrap_or(i32::MAX);
         encoder.set_bitrate(Bitrate::Bits(bps))?;
         encoder.set_signal(Signal::Voice)?;
-        encoder.set_inband_fec(true)?;
-        encoder.set_packet_loss_perc(EXPECTED_LOSS_PERCENT)?;
         encoder.set_complexity(COMPLEXITY)?;
         // Silence is sent like sound: a gap in the packets looks like loss.
         encoder.set_dtx(false)?;
