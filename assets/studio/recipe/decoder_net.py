@@ -39,6 +39,13 @@ class Window:
         above, before = self.top - top, self.left - left
         return F.pad(x, (before, width - before - self.width, above, height - above - self.height))
 
+    def on(self, picture: Tensor, x: Tensor) -> Tensor:
+        """The picture with `x` in this part's place."""
+        bottom, right = self.top + self.height, self.left + self.width
+        band = picture[:, :, self.top:bottom]
+        band = torch.cat([band[..., :self.left], x, band[..., right:]], 3)
+        return torch.cat([picture[:, :, :self.top], band, picture[:, :, bottom:]], 2)
+
 
 MOVED = Window(16, 12, 144, 128)  # Cheeks, chin, and the throat under an open jaw.
 PAINTED = Window(36, 32, 80, 88)  # What lips can open.
@@ -77,7 +84,8 @@ class Film(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        scale, shift = self.linear(z)[:, :, None, None].chunk(2, 1)
+        channels = self.linear.out_features // 2
+        scale, shift = self.linear(z).view(-1, 2 * channels, 1, 1).split(channels, 1)
         return x * (1 + scale) + shift
 
 
@@ -93,13 +101,18 @@ class Residual(nn.Module):
         return F.relu(x + self.second(F.relu(self.film(self.first(x), z))))
 
 
-def fade(height: int, width: int, border: float) -> Tensor:
-    """[1,1,h,w]: 0 at the border, 1 inside, smooth between."""
-    def ramp(n: int) -> Tensor:
-        x = torch.arange(n) + 0.5
-        t = (torch.minimum(x, n - x) / border).clamp(0, 1)
-        return t * t * (3 - 2 * t)
-    return (ramp(height)[:, None] * ramp(width)[None])[None, None]
+def ramp(n: int) -> Tensor:
+    """[n]: 0 at both ends, 1 inside, smooth between, over BORDER."""
+    x = torch.arange(n) + 0.5
+    t = (torch.minimum(x, n - x) / BORDER).clamp(0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def between(n: int, factor: int) -> Tensor:
+    """[n * factor, n]: makes n pixels `factor` times as many, each between its two neighbours.
+
+    As matrices along both axes it is F.interpolate's "bilinear", for a third of what ONNX Runtime (1.31) takes for that."""
+    return F.interpolate(torch.eye(n)[None], scale_factor=float(factor), mode="linear")[0].T
 
 
 class Teeth(nn.Module):
@@ -191,8 +204,12 @@ class Decoder(nn.Module):
         self.register_buffer("border", border(MOVED.height, MOVED.width), persistent=False)
         self.register_buffer("grid", grid.permute(0, 3, 1, 2), persistent=False)
         self.register_buffer("unit", (2 / size).view(1, 2, 1, 1), persistent=False)
-        self.register_buffer("moved", fade(MOVED.height, MOVED.width, BORDER), persistent=False)
-        self.register_buffer("painted", fade(PAINTED.height, PAINTED.width, BORDER), persistent=False)
+        # From a quarter of MOVED's pixels to all of them, fading at its border.
+        rows, columns = (ramp(n)[:, None] * between(n // 4, 4) for n in (MOVED.height, MOVED.width))
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("columns", columns.T, persistent=False)
+        painted = ramp(PAINTED.height)[:, None] * ramp(PAINTED.width)
+        self.register_buffer("painted", painted[None, None], persistent=False)
 
     def parts(self, picture: Tensor, p: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Flow [n,2,..] in pixels and shade [n,3,..] of MOVED, paint [n,3,..] and mask [n,1,..] of PAINTED.
@@ -207,17 +224,18 @@ class Decoder(nn.Module):
         y4 = MOVED.of(F.interpolate(self.narrow4(x8), scale_factor=2.0, mode="nearest"), 4)
         y4 = F.relu(self.film4(self.merge4(torch.cat([y4, MOVED.of(x4, 4)], 1)), z))
         y4 = F.relu(y4 + self.refine4(y4))
-        coarse = F.interpolate(self.coarse(y4), scale_factor=4.0, mode="bilinear", align_corners=False)
+        coarse = self.rows @ self.coarse(y4) @ self.columns
         inner = Window(PAINTED.top - MOVED.top, PAINTED.left - MOVED.left, PAINTED.height, PAINTED.width)
         y2 = F.interpolate(self.narrow2(inner.of(y4, 4)), scale_factor=2.0, mode="nearest")
         y2 = F.relu(self.film2(self.merge2(torch.cat([y2, PAINTED.of(x2, 2)], 1)), z))
         fine = F.pixel_shuffle(self.fine(y2), 2)
+        # PAINTED lies where nothing of MOVED fades.
         sharp = inner.within(fine[:, 4:6] * self.painted, MOVED.height, MOVED.width)
-        flow = (coarse[:, :2] + sharp) * (self.moved * FLOW_SCALE)
+        flow = (coarse[:, :2] + sharp) * FLOW_SCALE
         mask = torch.sigmoid(fine[:, 3:4] * 8 - 4) * self.painted
         where = self.teeth.place(x8, z)
         paint = self.teeth(fine[:, :3] * PAINT_SCALE + 0.5, y2, where)
-        return flow, coarse[:, 2:5] * self.moved, paint, mask, where
+        return flow, coarse[:, 2:5], paint, mask, where
 
     def compose(self, before: Tensor, flow: Tensor, shade: Tensor, paint: Tensor, mask: Tensor) -> Tensor:
         """Puts the parts together over MOVED of the slice as it was [n,3,..]."""
@@ -226,7 +244,9 @@ class Decoder(nn.Module):
         inner = Window(PAINTED.top - MOVED.top, PAINTED.left - MOVED.left, PAINTED.height, PAINTED.width)
         return moved + inner.within(mask * (paint - inner.of(moved)), MOVED.height, MOVED.width)
 
+    def edited(self, picture: Tensor, p: Tensor) -> Tensor:
+        """MOVED of the slice with that mouth: the rest stays as it is."""
+        return self.compose(MOVED.of(picture), *self.parts(picture, p)[:4]).clamp(0, 1)
+
     def forward(self, picture: Tensor, p: Tensor) -> Tensor:
-        before = MOVED.of(picture)
-        after = self.compose(before, *self.parts(picture, p)[:4])
-        return (picture + MOVED.within(after - before, HEIGHT, WIDTH)).clamp(0, 1)
+        return MOVED.on(picture, self.edited(picture, p))

@@ -5,17 +5,23 @@ mel [n, 1, 80, 16] and face [n, 6, 256, 256] to out [n, 3, 256, 256]; see `geome
 
 import pathlib
 import tempfile
+from dataclasses import replace
 
+import numpy as np
 import onnx
 import torch
+from onnx.numpy_helper import from_array, to_array
 from torch import nn
 
 from recipe.audio_net import AudioNet
-from recipe.decoder_net import Decoder
+from recipe.decoder_net import MOVED, Decoder
 from recipe.geometry import COLUMNS, ROWS, SIDE
 from recipe.labels import COUNT
 
 OPSET = 17
+# What the decoder moves, in the square.
+WHERE = replace(MOVED, top=ROWS[0] + MOVED.top, left=COLUMNS[0] + MOVED.left)
+LAST = 2**31 - 1  # A cut to the end, wherever that is.
 # The tensor between the ear and the decoder, by which `evaluate` looks at each alone.
 BETWEEN = "mouth"
 
@@ -30,13 +36,7 @@ class Painter(nn.Module):
 
     def forward(self, face: torch.Tensor, mouth: torch.Tensor) -> torch.Tensor:
         reference = face[:, 3:6]
-        (top, bottom), (left, right) = ROWS, COLUMNS
-        band = reference[:, :, top:bottom]
-        edited = self.decoder(band[..., left:right], mouth)
-        parts = [reference[:, :, :top], torch.cat([band[..., :left], edited, band[..., right:]], 3)]
-        if bottom < SIDE:
-            parts.append(reference[:, :, bottom:])
-        return torch.cat(parts, 2)
+        return WHERE.on(reference, self.decoder.edited(reference[:, :, slice(*ROWS), slice(*COLUMNS)], mouth))
 
 
 def export(ear: AudioNet, decoder: Decoder, path: pathlib.Path) -> None:
@@ -51,6 +51,7 @@ def export(ear: AudioNet, decoder: Decoder, path: pathlib.Path) -> None:
     for half, prefix in ((first, "ear/"), (second, "painter/")):
         _prefix(half.graph, prefix, {"mel", "face", BETWEEN, "out"})
     whole = onnx.compose.merge_models(first, second, io_map=[(BETWEEN, BETWEEN)])
+    _cut_once(whole.graph)
     del whole.opset_import[1:]  # Both halves brought the same.
     whole.producer_name, whole.producer_version, whole.doc_string = "mouthpiece-studio", "", ""
     onnx.checker.check_model(whole)
@@ -64,6 +65,36 @@ def _export_half(net: nn.Module, inputs: tuple, path: pathlib.Path, names: list[
     torch.onnx.export(
         net, inputs, path, input_names=names, output_names=outputs, dynamic_axes=axes, opset_version=OPSET, dynamo=False
     )
+
+
+def _cut_once(graph: onnx.GraphProto) -> None:
+    """Cuts of cuts become cuts of the whole: PyTorch writes one for each axis, and ONNX Runtime copies at each."""
+    constants = {node.output[0]: to_array(node.attribute[0].t) for node in graph.node if node.op_type == "Constant"}
+    cuts = {}  # By output: what it is cut from, and by axis from where to where.
+    for node in graph.node:
+        if node.op_type != "Slice" or not constants.keys() >= {*node.input[1:]}:
+            continue
+        starts, ends, axes = (constants[name].tolist() for name in node.input[1:4])
+        if min(starts + ends) < 0:
+            continue  # Counted from an end that isn't known here.
+        whole, cut = cuts.get(node.input[0], (node.input[0], {}))
+        cut = dict(cut)
+        for axis, start, end in zip(axes, starts, ends):
+            first, last = cut.get(axis, (0, LAST))
+            cut[axis] = (first + start, min(first + end, last))
+        cuts[node.output[0]] = whole, cut
+    alive = {one.name for one in graph.output}
+    for node in reversed(graph.node):
+        if not alive.intersection(node.output):
+            graph.node.remove(node)
+            continue
+        if node.output[0] in cuts:
+            whole, cut = cuts[node.output[0]]
+            axes = sorted(cut)
+            values = {"starts": [cut[axis][0] for axis in axes], "ends": [cut[axis][1] for axis in axes], "axes": axes}
+            graph.initializer.extend(from_array(np.array(of, np.int64), f"{node.name}/{name}") for name, of in values.items())
+            node.input[:] = [whole, *(f"{node.name}/{name}" for name in values)]
+        alive.update(node.input)
 
 
 def _prefix(graph: onnx.GraphProto, prefix: str, kept: set[str]) -> None:
