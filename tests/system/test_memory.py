@@ -146,7 +146,9 @@ def test_a_reclaim_by_hand_gives_back_what_owners_say(serve):
         done = answer.json
         assert done["level"] == "hard" and done["reason"] == "asked for"
         assert done["freed_bytes"] == done["before_bytes"] - done["after_bytes"]
-        assert done["owners"]["clips"] > 20 << 20 and done["owners"]["models"] > 5 << 20, done
+        assert done["owners"]["clips"] > 20 << 20, done
+        # All of the model: how much that is depends on the model.
+        assert done["owners"]["models"] == before["owners"]["models"] > 0, (before, done)
         assert done["freed_bytes"] >= 0.9 * sum(done["owners"].values()), done
         after = memory(server)
         assert after["last"][0] == done and after["reclaims"]["hard"] == 1
