@@ -82,7 +82,8 @@ pub fn limit_arenas(_count: u8) -> bool {
 #[cfg(target_env = "gnu")]
 const LARGE_BYTES: c_int = 2 << 20;
 
-/// What may lie free at a heap's end before it goes back too: more than those blocks.
+/// What may lie free at a heap's end before it goes back too: more than the largest
+/// block that a frame takes, so that none goes back with each.
 #[cfg(target_env = "gnu")]
 const SPARE_BYTES: c_int = 3 << 19;
 

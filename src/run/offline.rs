@@ -37,7 +37,7 @@ use crate::stage::write::{self, Left, Mp4Writer};
 use crate::stats::Stats;
 
 /// Frames of one drawing thread that wait for the encoder: enough for either to
-/// have a slow one.
+/// have some slow ones.
 const AHEAD: usize = 4;
 /// Frames in use: those, the one that is encoded and the one that is drawn.
 const FRAMES: usize = AHEAD + 2;

@@ -114,9 +114,10 @@ impl Compositor {
                 scale(from, size.width, columns, rows, between, to);
             }
         }
-        let mut rest = reference;
-        let planes = [(); 3].map(|()| rest.split_off_mut(..side * side).unwrap_or_default());
-        let [first, second, third] = planes.map(|plane| plane.chunks_exact_mut(side));
+        let (first, rest) = reference.split_at_mut(side * side);
+        let (second, third) = rest.split_at_mut(side * side);
+        let rows = [first, second, third].map(|plane| plane.chunks_exact_mut(side));
+        let [first, second, third] = rows;
         for ((first, second), third) in first.zip(second).zip(third).take(bottom).skip(top) {
             let row = [first, second, third].map(|row| &mut row[left..right]);
             planes_from_yuv(self.order, row);

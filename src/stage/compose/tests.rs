@@ -137,11 +137,9 @@ fn a_model_that_looks_at_its_edit_alone_is_given_nothing_else() {
         rows: [40, 95],
         fade: 4,
     };
-    let mut all = manifest(Returns::Residual, Some(edit));
-    let mut part = all.clone();
-    part.reads = Reads::Edit;
-    all.reads = Reads::Face;
-    let [all, part] = [all, part].map(|manifest| {
+    let [all, part] = [Reads::Face, Reads::Edit].map(|reads| {
+        let mut manifest = manifest(Returns::Residual, Some(edit));
+        manifest.reads = reads;
         let mut reference = vec![-1.0; 3 * SIDE * SIDE];
         Compositor::new(SIZE, SIDE, &manifest).crop(&picture(), FACE, &mut reference);
         reference
